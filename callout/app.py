@@ -36,7 +36,16 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import acknowledging, confirm_page, cross_origin, downloads, entrance, front_page, uploads
+from callout.http import (
+    acknowledging,
+    confirm_page,
+    cross_origin,
+    downloads,
+    entrance,
+    front_page,
+    sign_in_page,
+    uploads,
+)
 from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
@@ -47,6 +56,7 @@ from callout.http.entrance import Entrance
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
+from callout.http.sign_in_page import SignInMail
 from callout.http.uploads import Uploads
 from callout.live.device_streams import ReceivedEvents
 from callout.live.event_stream import EventStreams
@@ -67,6 +77,7 @@ from callout.settings import Settings, load, variable
 from callout.webhooks.office import Office
 from callout.webhooks.subscriptions import Subscriptions
 from callout.webhooks.worker import WebhookWorker
+from db.enums import DeliveryChannel
 from db.errors import Failure
 from db.events import log as event_log
 from db.events.replicas import Replicas
@@ -98,6 +109,8 @@ class State(TypedDict):
     confirm_attempts: ConfirmAttempts
     acknowledging_attempts: ConfirmAttempts
     entrance: Entrance
+    sign_in_attempts: ConfirmAttempts
+    sign_in_mail: SignInMail
     push_key: VapidKey | None
     graphql: GraphQLEndpoint
     uploads: Uploads
@@ -146,7 +159,7 @@ def create_app(
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
-            *([] if console is None else [*console.routes(), *entrance.ROUTES]),
+            *([] if console is None else [*console.routes(), *entrance.ROUTES, *sign_in_page.ROUTES]),
         ],
         middleware=[
             *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),
@@ -192,6 +205,8 @@ async def _wire(
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await start(worker.run)
+    sign_in_mail = SignInMail(database, channels.get(DeliveryChannel.EMAIL), settings.link_base)
+    stack.push_async_callback(sign_in_mail.close)
     budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
@@ -272,6 +287,8 @@ async def _wire(
         bell=bell,
         confirm_attempts=ConfirmAttempts(monotonic()),
         acknowledging_attempts=ConfirmAttempts(monotonic()),
+        sign_in_attempts=ConfirmAttempts(monotonic()),
+        sign_in_mail=sign_in_mail,
         entrance=Entrance(database, authenticator, not settings.production, settings.session_days * 86_400),
         push_key=push_key,
         graphql=GraphQLEndpoint(

@@ -14,9 +14,10 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -26,6 +27,7 @@ from db.errors import Failure
 if TYPE_CHECKING:
     from callout.settings import Settings
 
+T = TypeVar("T")
 ROLES = {role.value.lower(): role for role in Role}
 SCOPES = {scope.value.lower(): scope for scope in ServiceScope}
 TICKETS_MAX = 10_000_000
@@ -299,6 +301,66 @@ def token(role: str, subject: str | None, name: str | None, scope: str | None, t
                 chosen, url, role=ROLES[role], subject=who, name=name or who, ttl=ttl, scope=allowed
             )
         click.echo(asyncio.run(made).token)
+
+
+@cli.group(name="admin")
+def admins() -> None:
+    """Add, list and deactivate the admins who sign in here."""
+
+
+@admins.command(name="add")
+@click.argument("name")
+@click.argument("email")
+def add_admin(name: str, email: str) -> None:
+    """Add an admin, who signs in by a link that is mailed to EMAIL, and print their id."""
+    from resolvers.admin import add_by_operator
+
+    click.echo(_in_transaction(lambda transaction: add_by_operator(transaction, name, email)))
+
+
+@admins.command(name="list")
+def list_admins() -> None:
+    """Print a line for each admin."""
+    from resolvers.admin import listed
+
+    for line in _in_transaction(listed):
+        click.echo(line)
+
+
+@admins.command(name="deactivate")
+@click.argument("email")
+def deactivate_admin(email: str) -> None:
+    """End the access of the admin with this address, also of the last one."""
+    from resolvers.admin import deactivate_by_operator
+
+    _in_transaction(lambda transaction: deactivate_by_operator(transaction, email))
+
+
+def _in_transaction(work: Callable[[Any], Awaitable[T]]) -> T:
+    """Does the work in a transaction on the database of the settings, which must be there."""
+    import asyncpg
+
+    from callout import settings
+    from callout.database import migrated_database
+    from db.postgres.embedded import has_database
+
+    chosen = settings.load()
+    if chosen.database_url is None and not has_database(chosen.data_dir):
+        raise click.ClickException(
+            f"there is no database in {chosen.data_dir}: run this where `callout serve` runs, or set"
+            " CALLOUT_DATA_DIR to its data directory."
+        )
+
+    async def run(url: str) -> T:
+        connection = await asyncpg.connect(url)
+        try:
+            async with connection.transaction():
+                return await work(connection)
+        finally:
+            await connection.close()
+
+    with migrated_database(chosen) as url:
+        return asyncio.run(run(url))
 
 
 @cli.command(name="push-keys")

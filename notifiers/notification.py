@@ -122,8 +122,9 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What admins are notified of that is about no ticket. `id` is the same on every attempt; `recipient` is an e-mail
-    address, empty for Google Chat. `lines` are paragraphs."""
+    """What people are notified of that is about no ticket. `id` is the same on every attempt; `recipient` is an e-mail
+    address, empty for Google Chat. `lines` are paragraphs. `template` names the mail's, and `link` is what its button
+    opens."""
 
     id: str  # UUID
     recipient: str
@@ -131,6 +132,8 @@ class Notice:
     lines: tuple[str, ...]
     at: datetime
     webhook_url: str | None = field(default=None, repr=False)
+    template: str = "notice"
+    link: str | None = field(default=None, repr=False)
 
 
 class Channel(ABC):

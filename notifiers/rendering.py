@@ -88,7 +88,7 @@ class Templates:
     def render_notice(self, notice: Notice) -> tuple[str, str]:
         """The same for a notice."""
         context = self._context_of_notice(notice)
-        text, html = (self._rendered(["notice"], form, context) for form in _FORMS)
+        text, html = (self._rendered([notice.template], form, context) for form in _FORMS)
         return text.strip() + "\n", html
 
     def problems(self) -> list[str]:
@@ -97,7 +97,8 @@ class Templates:
             return [f"{self._overrides} is not a folder"]
         found = []
         names = [(_names(notification), self._context(notification)) for notification in samples.all_samples()]
-        for kinds, context in (*names, (["notice"], self._context_of_notice(samples.sample_notice()))):
+        notices = [([notice.template], self._context_of_notice(notice)) for notice in samples.sample_notices()]
+        for kinds, context in (*names, *notices):
             for form in _FORMS:
                 try:
                     self._rendered(kinds, form, context)
@@ -107,7 +108,13 @@ class Templates:
 
     def _context_of_notice(self, notice: Notice) -> dict[str, Any]:
         lines = [tidy(line) for line in notice.lines if line]
-        texts = {"subject": one_line(notice.subject), "lines": lines, "at": notice.at, "ticket": None}
+        texts = {
+            "subject": one_line(notice.subject),
+            "lines": lines,
+            "at": notice.at,
+            "ticket": None,
+            "link": notice.link,
+        }
         return texts | {"company": self._company.name, "logo": self._company.logo_url}
 
     def _context(self, notification: Notification) -> dict[str, Any]:

@@ -104,6 +104,22 @@ def sample_notice() -> Notice:
     )
 
 
+def sample_sign_in() -> Notice:
+    return Notice(
+        "019ab5a2-6c00-7000-8000-0000000000d3",
+        "ann@callout.example",
+        "Sign in",
+        ("Open the link within 15 minutes to sign in as Ann Marsh. It works once.",),
+        _AT,
+        template="sign_in",
+        link="https://callout.example/sign-in/link?token=3q2-7wAAAAA",
+    )
+
+
+def sample_notices() -> list[Notice]:
+    return [sample_notice(), sample_sign_in()]
+
+
 def sample_files() -> Notification:
     return replace(sample_notification(NoticeKind.NOTE_ADDED, Audience.CUSTOMER), note=None, files=_FILES)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+import asyncpg
+from sqlalchemy import Text, bindparam, func, insert, select
+from sqlalchemy import update as sql_update
 
 from db import limits, models
+from db.entities import ADMIN
+from db.enums import AuditAction, AuditObjectKind
+from db.errors import Failure
+from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import table
-from resolvers import crud, session
+from resolvers import audit, crud, session
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
@@ -18,6 +24,21 @@ _UNIQUE = {"email": "email"}
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such admin.", ("adminId",))
 # Locked, so that two admins cannot make each other inactive at the same time.
 _ACTIVE = Statement(select(_TABLE.c.id).where(_TABLE.c.active).order_by(_TABLE.c.id).with_for_update())
+
+_LISTED: Final = Statement(select(_TABLE).order_by(_TABLE.c.name, _TABLE.c.id))
+_INSERT: Final = Statement(
+    insert(_TABLE).values({name: bindparam(name, type_=_TABLE.c[name].type) for name in ("id", "name", "email")})
+)
+_OF_EMAIL: Final = Statement(
+    select(_TABLE).where(func.lower(_TABLE.c.email) == func.lower(bindparam("email", type_=Text())), _TABLE.c.active)
+)
+_DEACTIVATE: Final = Statement(
+    sql_update(_TABLE).where(_TABLE.c.id == bindparam("admin_id", type_=_TABLE.c.id.type)).values(active=False)
+)
+
+
+class AdminNotChanged(Failure):
+    """The admin was not added or changed. The message says why."""
 
 
 async def create(call: Call, input: Input) -> Outcome:
@@ -54,3 +75,43 @@ def _values(input: Input, checks: Checks) -> dict[str, Any]:
     elif "active" in input:
         checks.object_to(UserErrorCode.REQUIRED, "Active must be true or false.", "active")
     return values
+
+
+# By the command line
+
+
+async def add_by_operator(transaction: Transaction, name: str, email: str) -> str:
+    """Adds an admin and returns their global id. Raises `AdminNotChanged`."""
+    checks = Checks()
+    values = _values({"name": name, "email": email}, checks)
+    if checks.errors:
+        raise AdminNotChanged(" ".join(error.message for error in checks.errors))
+    admin_id = new_id()
+    try:
+        async with transaction.transaction():
+            await _INSERT.execute(transaction, id=admin_id, **values)
+    except asyncpg.UniqueViolationError:
+        raise AdminNotChanged(f"There is an admin with the address {email} already.") from None
+    author, created = audit.Author.operator(), AuditAction.CREATED
+    await audit.record_by(transaction, author, created, AuditObjectKind.ADMIN, admin_id, None, values)
+    return f"{ADMIN.prefix}_{admin_id}"
+
+
+async def deactivate_by_operator(transaction: Transaction, email: str) -> None:
+    """Makes an admin inactive, also the last one. Raises `AdminNotChanged` if no active admin has the address."""
+    row = await _OF_EMAIL.fetchrow(transaction, email=email.strip())
+    if row is None:
+        raise AdminNotChanged(f"No active admin has the address {email}.")
+    admin_id = str(row["id"])
+    await _DEACTIVATE.execute(transaction, admin_id=admin_id)
+    await session.end_of_admin(transaction, admin_id)
+    author, updated, kind = audit.Author.operator(), AuditAction.UPDATED, AuditObjectKind.ADMIN
+    await audit.record_by(transaction, author, updated, kind, admin_id, {"active": True}, {"active": False})
+
+
+async def listed(transaction: Transaction) -> list[str]:
+    """A line for each admin: id, address, name, and whether they are inactive."""
+    return [
+        f"{ADMIN.prefix}_{row['id']}  {row['email']}  {row['name']}{'' if row['active'] else '  (inactive)'}"
+        for row in await _LISTED.fetch(transaction)
+    ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from html import escape
 from math import ceil
 from time import monotonic
 from typing import Final
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.context import request_of
+from callout.http.plain_page import HEADERS, page_of
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import contacts
@@ -30,73 +30,28 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = "/confirm-address"
 
-_HEADERS: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
-    " base-uri 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",  # the address of the page has the token
-    "x-robots-tag": "noindex",
-}
-
-_PAGE: Final = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-  body {{ margin: 0; padding: 10vh 16px; background: #eef1f4; color: #1f2933;
-    font: 17px/1.5 -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }}
-  main {{ box-sizing: border-box; max-width: 34rem; margin: 0 auto; padding: 32px 36px; background: #ffffff;
-    border-top: 4px solid #1d5673; border-radius: 6px; }}
-  h1 {{ margin: 0 0 16px; font-size: 1.4rem; line-height: 1.3; }}
-  p {{ margin: 0 0 16px; }}
-  p:last-child {{ margin: 0; }}
-  button {{ padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673; color: #ffffff;
-    font: inherit; font-weight: 600; cursor: pointer; }}
-  button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
-  @media (prefers-color-scheme: dark) {{
-    body {{ background: #14181c; color: #e6eaee; }}
-    main {{ background: #1e242a; }}
-  }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{content}
-</main>
-</body>
-</html>
-"""
-
-
-def _page(title: str, content: str) -> str:
-    return _PAGE.format(title=escape(title), content=content)
-
-
-_QUESTION: Final = _page(
+_QUESTION: Final = page_of(
     "Is this your e-mail address?",
     """<p>We have received a request for help that gives your e-mail address. Confirm that the address is yours, and we
 will answer you there.</p>
 <p>If you did not make a request, close this page: without your confirmation, we send nothing else.</p>
 <form method="post"><button>Yes, it is my address</button></form>""",
 )
-_CONFIRMED: Final = _page(
+_CONFIRMED: Final = page_of(
     "Thank you",
     "<p>Your e-mail address is confirmed. We will answer you there. You can close this page.</p>",
 )
-_INVALID: Final = _page(
+_INVALID: Final = page_of(
     "This link does not work",
     f"""<p>Part of it may be missing, or it is more than {contacts.CONFIRMABLE.days} days old. Please open it from the
 e-mail again, or contact us with the reference of your request.</p>""",
 )
-_UNAVAILABLE: Final = _page(
+_UNAVAILABLE: Final = page_of(
     "Please try again in a minute",
     """<p>We cannot confirm your e-mail address at the moment. Your link keeps working.</p>
 <form method="post"><button>Try again</button></form>""",
 )
-_TOO_MANY: Final = _page(
+_TOO_MANY: Final = page_of(
     "Please try again in a minute",
     """<p>There have been too many attempts. Your link keeps working.</p>
 <form method="post"><button>Try again</button></form>""",
@@ -134,7 +89,7 @@ async def _confirm(request: Request) -> Response:
 
 
 def _answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return HTMLResponse(page, status, {**_HEADERS, **(headers or {})})
+    return HTMLResponse(page, status, {**HEADERS, **(headers or {})})
 
 
 ROUTES: Final = [Route(PATH, confirm_page, methods=["GET", "POST"])]

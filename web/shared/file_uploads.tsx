@@ -100,7 +100,7 @@ function FileRow({ uploads, file }: { uploads: Uploads; file: FileUpload }) {
 }
 
 function Action({ text, sign, act }: { text: string; sign: string; act: () => void }) {
-  return <button type="button" class="button button-quiet" aria-label={text} title={text} onClick={act}>{sign}</button>;
+  return <button type="button" class="button quiet" aria-label={text} title={text} onClick={act}>{sign}</button>;
 }
 
 function reasonOf(failure: Failure): string {

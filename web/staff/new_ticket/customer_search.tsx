@@ -28,7 +28,6 @@ export function CustomerSearch({ choose, error, focus }: {
   }, []);
   useEffect(() => {
     const search = typed.value.trim();
-    active.value = -1;
     if (search === "") {
       state.value = "IDLE";
       return;
@@ -51,11 +50,13 @@ export function CustomerSearch({ choose, error, focus }: {
   }, [typed.value]);
   const press = (event: KeyboardEvent) => {
     const count = found.value.length;
+    if (event.key === "Enter") event.preventDefault(); // it chooses, and does not send the form
     if (event.key === "Escape") state.value = "IDLE";
     if (!open) return;
     if (event.key === "ArrowDown") active.value = (active.value + 1) % count;
     else if (event.key === "ArrowUp") active.value = (active.value + count - (active.value === -1 ? 0 : 1)) % count;
     else if (event.key === "Enter" && active.value !== -1) choose(found.value[active.value]!);
+    else if (event.key === "Enter" && count === 1) choose(found.value[0]!);
     else return;
     event.preventDefault();
   };
@@ -77,7 +78,10 @@ export function CustomerSearch({ choose, error, focus }: {
             aria-controls={list}
             aria-activedescendant={open && active.value !== -1 ? `${list}-${active.value}` : undefined}
             value={typed.value}
-            onInput={(event) => typed.value = event.currentTarget.value}
+            onInput={(event) => {
+              active.value = -1;
+              typed.value = event.currentTarget.value;
+            }}
             onKeyDown={press}
             onBlur={() => state.value = "IDLE"}
           />
@@ -92,13 +96,13 @@ export function CustomerSearch({ choose, error, focus }: {
                 onClick={() => choose(customer)}
               >
                 <bdi>{customer.name}</bdi>
-                <span class="quiet">
+                <span class="hint">
                   <bdi>{customer.email}</bdi> · {customer.accountNumber}
                 </span>
               </li>
             ))}
           </ul>
-          <p class="quiet combobox-state" role="status">{stateText(state.value, found.value.length)}</p>
+          <p class="hint combobox-state" role="status">{stateText(state.value, found.value.length)}</p>
         </div>
       )}
     </Field>

@@ -1,5 +1,6 @@
 /** The form that creates a ticket. */
 
+import "../ticket/look.css";
 import "./new_ticket.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
@@ -13,6 +14,7 @@ import { NewTicketCreate, NewTicketProperties, type TicketCategory, type TicketP
 import { optionsOf, readTechnicians, technicianOptions } from "../ticket/live_fields.tsx";
 import { type Control, Field, type Option, Options } from "../ticket/parts.tsx";
 import { messageOf } from "../ticket/store.ts";
+import { Page } from "../shell/page.tsx";
 import { CustomerSearch } from "./customer_search.tsx";
 import {
   EMPTY,
@@ -28,15 +30,11 @@ import {
 
 export default function NewTicket() {
   const draft = useDraft("new-ticket", EMPTY);
-  useEffect(() => {
-    document.title = `${texts.title} · Callout`;
-    void readTechnicians().catch(() => {});
-  }, []);
+  useEffect(() => void readTechnicians().catch(() => {}), []);
   return (
-    <main class="new-ticket">
-      <h1>{texts.title}</h1>
-      {draft !== null && <NewTicketForm draft={draft} />}
-    </main>
+    <Page title={texts.title}>
+      <div class="new-ticket">{draft !== null && <NewTicketForm draft={draft} />}</div>
+    </Page>
   );
 }
 
@@ -117,7 +115,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
           {texts.restored}{" "}
           <button
             type="button"
-            class="button button-quiet"
+            class="button quiet"
             onClick={() => {
               draft.discard();
               restored.value = false;
@@ -134,8 +132,8 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
         </p>
       )}
       <div role="alert">
-        {wrong > 0 && <p class="danger">{texts.wrong(wrong)}</p>}
-        {errors.value.form !== undefined && <p class="danger">{errors.value.form}</p>}
+        {wrong > 0 && <p class="error">{texts.wrong(wrong)}</p>}
+        {errors.value.form !== undefined && <p class="error">{errors.value.form}</p>}
       </div>
       <fieldset disabled={state.value !== "IDLE"}>
         <CustomerChoice draft={draft} error={errors.value.customer} />
@@ -212,7 +210,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
           change={(technicianId) => change({ technicianId })}
         />
       </fieldset>
-      <button type="submit" class="button button-primary" aria-disabled={state.value !== "IDLE"}>
+      <button type="submit" class="button primary" aria-disabled={state.value !== "IDLE"}>
         {state.value === "IDLE" ? texts.create : texts.creating}
       </button>
       <p role="status" class="warning">{state.value === "WAITING" && texts.waiting}</p>
@@ -281,10 +279,10 @@ function CustomerChoice({ draft, error }: { draft: Draft<Form>; error: string | 
           <bdi>{customer.name}</bdi>
         </strong>
         <br />
-        <span class="quiet">
+        <span class="hint">
           <bdi>{customer.email}</bdi> · {customer.accountNumber}
         </span>
-        {error !== undefined && <span class="field-error">{error}</span>}
+        {error !== undefined && <span class="error">{error}</span>}
       </p>
       <button
         ref={changeButton}

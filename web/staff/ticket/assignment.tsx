@@ -23,7 +23,7 @@ export function AssignmentSteps({ store, ticket }: { store: TicketStore; ticket:
           return (
             <li key={step} class={at === null ? "step" : "step step-done"}>
               <span aria-hidden="true">{at === null ? "○" : "●"}</span> {texts.assignment.steps[step]}{" "}
-              <span class="quiet">{at === null ? texts.assignment.notYet : <Time at={at} />}</span>
+              <span class="hint">{at === null ? texts.assignment.notYet : <Time at={at} />}</span>
             </li>
           );
         })}

@@ -26,11 +26,11 @@ export function Attachments({ store }: { store: TicketStore }) {
   return (
     <section class={over.value ? "card drop-target" : "card"} aria-labelledby="ticket-files">
       <h2 id="ticket-files">{texts.files.title}</h2>
-      {files.length === 0 ? <p class="quiet">{texts.files.none}</p> : <FileLinks store={store} files={files} />}
+      {files.length === 0 ? <p class="hint">{texts.files.none}</p> : <FileLinks store={store} files={files} />}
       <FileUploads uploads={uploads} />
       <div class="file-actions">
         <FileButton add={add} />
-        <span class="quiet">{uploadTexts.drop}</span>
+        <span class="hint">{uploadTexts.drop}</span>
         <label class="checkbox">
           <input
             type="checkbox"
@@ -40,7 +40,7 @@ export function Attachments({ store }: { store: TicketStore }) {
           />
           {texts.files.internalOnly}
         </label>
-        <span id="file-visibility" class={internalOnly.value ? "quiet" : "warning"} role="status">
+        <span id="file-visibility" class={internalOnly.value ? "hint" : "warning"} role="status">
           {internalOnly.value ? texts.files.internalHint : texts.files.publicHint}
         </span>
       </div>
@@ -65,10 +65,9 @@ export function FileLinks({ store, files }: { store: TicketStore; files: readonl
             {pictures.includes(file)
               ? <Thumbnail store={store} file={file} open={() => open(file.id)} />
               : <FileName store={store} file={file} />}
-            <span class="quiet">
+            <span class="hint">
               {sizeOf(file.size, locale)} · <bdi>{file.createdBy.name}</bdi>{" "}
-              {file.internalOnly && <span title={texts.notes.internal}>🔒 {texts.notes.internal}</span>}{" "}
-              {texts.files.state[file.state]}
+              {file.internalOnly && <span class="tag">{texts.notes.internal}</span>} {texts.files.state[file.state]}
               {file.rejectedBecause !== null && `: ${file.rejectedBecause}`}
             </span>
           </li>

@@ -14,7 +14,7 @@ export function Deliveries({ store }: { store: TicketStore }) {
       <summary>
         <h2>{texts.deliveries.title}</h2>
       </summary>
-      {deliveries.length === 0 && <p class="quiet">{texts.deliveries.none}</p>}
+      {deliveries.length === 0 && <p class="hint">{texts.deliveries.none}</p>}
       <ul class="deliveries" aria-live="polite">
         {deliveries.map((delivery) => <DeliveryItem key={delivery.id} store={store} delivery={delivery} />)}
       </ul>
@@ -43,10 +43,10 @@ function DeliveryItem({ store, delivery }: { store: TicketStore; delivery: Deliv
       <strong>{kind}</strong> · <bdi>{recipient}</bdi> · {texts.deliveries.audiences[delivery.audience]}
       <br />
       {texts.deliveries.states[delivery.state]}{" "}
-      <span class="quiet">
+      <span class="hint">
         <Time at={delivery.finishedAt ?? delivery.createdAt} />
       </span>
-      {delivery.said !== null && <p class="quiet">{delivery.said}</p>}
+      {delivery.said !== null && <p class="hint">{delivery.said}</p>}
       {AGAIN.includes(delivery.state) && (
         <button
           type="button"
@@ -58,7 +58,7 @@ function DeliveryItem({ store, delivery }: { store: TicketStore; delivery: Deliv
           {texts.deliveries.retry}
         </button>
       )}
-      {error.value !== null && <p class="danger" role="alert">{error.value}</p>}
+      {error.value !== null && <p class="error" role="alert">{error.value}</p>}
     </li>
   );
 }

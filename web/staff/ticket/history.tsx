@@ -20,7 +20,7 @@ export function History({ store }: { store: TicketStore }) {
       {store.historyBefore.value !== null && (
         <button
           type="button"
-          class="button button-quiet"
+          class="button quiet"
           onClick={() => void store.showEarlierEvents().catch(() => {})}
         >
           {texts.history.earlier}
@@ -33,7 +33,7 @@ export function History({ store }: { store: TicketStore }) {
               <bdi>{event.actor.name}</bdi>
             </strong>{" "}
             {texts.history.kinds[event.kind]}{" "}
-            <span class="quiet">
+            <span class="hint">
               <Time at={event.occurredAt ?? event.at} />
             </span>
             {event.changes.length > 0 && (

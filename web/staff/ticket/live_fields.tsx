@@ -129,7 +129,7 @@ function Outcome({ saver, options, name }: { saver: FieldSaver; options: readonl
     case "WAITING":
       return <span class="warning">{texts.waiting}</span>;
     case "REFUSED":
-      return <span class="danger">{texts.refused(outcome.message)}</span>;
+      return <span class="error">{texts.refused(outcome.message)}</span>;
     case "CONFLICT":
       return (
         <div class="notice notice-warning">
@@ -137,7 +137,7 @@ function Outcome({ saver, options, name }: { saver: FieldSaver; options: readonl
           <button type="button" class="button" onClick={() => saver.set(outcome.wanted)}>
             {texts.overwrite(labelOf(outcome.wanted))}
           </button>{" "}
-          <button type="button" class="button button-quiet" onClick={() => saver.dismiss()}>{texts.keep}</button>
+          <button type="button" class="button quiet" onClick={() => saver.dismiss()}>{texts.keep}</button>
         </div>
       );
   }

@@ -19,13 +19,13 @@ export function Notes({ store }: { store: TicketStore }) {
       {store.notesBefore.value !== null && (
         <button
           type="button"
-          class="button button-quiet"
+          class="button quiet"
           onClick={() => void store.showEarlierNotes().catch(() => {})}
         >
           {texts.notes.earlier}
         </button>
       )}
-      {notes.length === 0 && <p class="quiet">{texts.notes.none}</p>}
+      {notes.length === 0 && <p class="hint">{texts.notes.none}</p>}
       <ol class="notes" aria-live="polite" aria-relevant="additions">
         {notes.map((note) => <NoteItem key={note.id} store={store} note={note} />)}
       </ol>
@@ -42,14 +42,14 @@ function NoteItem({ store, note }: { store: TicketStore; note: Note }) {
         <strong>
           <bdi>{note.author.name}</bdi>
         </strong>{" "}
-        <span class="quiet">{words.actor[note.author.kind]}</span>{" "}
-        <span class="quiet">
+        <span class="hint">{words.actor[note.author.kind]}</span>{" "}
+        <span class="hint">
           <Time at={note.occurredAt ?? note.createdAt} />
           {note.via === "EMAIL" && ` ${texts.notes.byEmail}`}
           {note.via === "CHATBOT" && ` ${texts.notes.byChatbot}`}
         </span>
         <span class="note-visibility" title={note.internalOnly ? texts.notes.internalHint : texts.notes.publicHelp}>
-          {note.internalOnly ? `🔒 ${texts.notes.internal}` : `👁 ${texts.notes.public}`}
+          {note.internalOnly ? texts.notes.internal : texts.notes.public}
         </span>
       </header>
       {note.via === "EMAIL" && note.senderVerified !== true && <p class="warning">{texts.unverified}</p>}
@@ -130,10 +130,10 @@ function NoteForm({ store }: { store: TicketStore }) {
           />
           {texts.notes.internalOnly}
         </label>
-        <span id="note-visibility" class={internalOnly ? "quiet" : "warning"} role="status">
+        <span id="note-visibility" class={internalOnly ? "hint" : "warning"} role="status">
           {internalOnly ? texts.notes.internalHint : texts.notes.publicHint}
         </span>
-        <button type="submit" class="button button-primary" aria-disabled={state.value !== "IDLE"}>
+        <button type="submit" class="button primary" aria-disabled={state.value !== "IDLE"}>
           {state.value === "IDLE" ? texts.notes.add : texts.notes.adding}
         </button>
       </div>

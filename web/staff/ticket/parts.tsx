@@ -22,13 +22,11 @@ export function Field({ label, hint, error, required, optional, children }: {
   };
   return (
     <div class={error ? "field field-wrong" : "field"}>
-      <label for={id}>
-        {label}
-        {optional && <span class="field-optional" aria-hidden="true">{optional}</span>}
-      </label>
+      <label for={id}>{label}</label>
+      {optional && <span class="hint">{optional}</span>}
       {children(control)}
-      {hint && <p class="field-hint" id={`${id}-hint`}>{hint}</p>}
-      {error && <p class="field-error" id={`${id}-error`}>{error}</p>}
+      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
+      {error && <p class="error" id={`${id}-error`}>{error}</p>}
     </div>
   );
 }

@@ -22,12 +22,12 @@ export function Resolution({ store, ticket }: { store: TicketStore; ticket: Tick
     <section class="card" aria-labelledby="ticket-resolution-title">
       <h2 id="ticket-resolution-title">{texts.resolution.title}</h2>
       {ticket.resolvedAt !== null && (
-        <p class="quiet">
+        <p class="hint">
           {texts.resolution.at} <Time at={ticket.resolvedAt} />
         </p>
       )}
       {ticket.closedAt !== null && (
-        <p class="quiet">
+        <p class="hint">
           {texts.resolution.closedAt} <Time at={ticket.closedAt} />
         </p>
       )}
@@ -83,7 +83,7 @@ function ResolutionForm({ store }: { store: TicketStore }) {
           />
         )}
       </Field>
-      <button type="submit" class="button button-primary" aria-disabled={state.value !== "IDLE"}>
+      <button type="submit" class="button primary" aria-disabled={state.value !== "IDLE"}>
         {state.value === "IDLE" ? texts.resolution.submit : texts.resolution.submitting}
       </button>
       <span role="status" class="warning">{state.value === "WAITING" && texts.waiting}</span>
@@ -119,7 +119,7 @@ function KnowledgeBase({ store, ticket }: { store: TicketStore; ticket: Ticket }
             <a href={`/articles/${ticket.article.id}`}>{texts.article.edit}</a>
           </p>
         )}
-      {error.value !== null && <p class="danger">{error.value}</p>}
+      {error.value !== null && <p class="error">{error.value}</p>}
     </div>
   );
 }

@@ -43,6 +43,20 @@ export function merged<Item extends { id: string }>(
   return all.sort((one, other) => compare(at(one), at(other)) || compare(one.id, other.id));
 }
 
+const FILE_STATES = ["UPLOADING", "SCANNING", "READY", "REJECTED", "ERASED"];
+
+/** The files as they were read. An event may have come meanwhile that says more of a file than what was read. */
+export function filesOf<File extends { id: string; state: string }>(
+  known: readonly File[],
+  read: readonly File[],
+): File[] {
+  return read.map((file) => {
+    const other = known.find(({ id }) => id === file.id);
+    const newer = other !== undefined && FILE_STATES.indexOf(other.state) > FILE_STATES.indexOf(file.state);
+    return newer ? other : file;
+  });
+}
+
 function compare(one: string, other: string): number {
   return one < other ? -1 : one > other ? 1 : 0;
 }

@@ -1,5 +1,5 @@
 import { assertEquals } from "../../shared/testing.ts";
-import { afterStale, isPicture, merged, newer, others, sizeOf, statusesOf, upserted } from "./rules.ts";
+import { afterStale, filesOf, isPicture, merged, newer, others, sizeOf, statusesOf, upserted } from "./rules.ts";
 
 Deno.test("a change is tried again if somebody has changed something else, and never over another's change", () => {
   assertEquals(afterStale("LOW", "HIGH", "LOW"), "RETRY");
@@ -22,6 +22,13 @@ Deno.test("lists that were read at different times become one, in order", () => 
   const [a, b, c] = [{ id: "a", at: "1" }, { id: "b", at: "2" }, { id: "c", at: "2" }];
   assertEquals(merged([b], [a, b, c], ({ at }) => at), [a, b, c]);
   assertEquals(merged([c], [a, b], ({ at }) => at), [a, b, c]);
+});
+
+Deno.test("a file that is ready does not become one that is being checked", () => {
+  const [scanning, ready] = [{ id: "a", state: "SCANNING" }, { id: "a", state: "READY" }];
+  assertEquals(filesOf([ready], [scanning]), [ready]);
+  assertEquals(filesOf([scanning], [ready]), [ready]);
+  assertEquals(filesOf([ready], []), []);
 });
 
 Deno.test("the dropdown offers the ticket's own status and the allowed ones, in order", () => {

@@ -25,7 +25,7 @@ import {
   type TicketPageTicketFragment,
 } from "../operations.ts";
 import { FieldSaver } from "./field_saver.ts";
-import { FIELD_NAMES, type FieldName, merged, newer, others, type Present, upserted } from "./rules.ts";
+import { FIELD_NAMES, type FieldName, filesOf, merged, newer, others, type Present, upserted } from "./rules.ts";
 
 export type Ticket = TicketPageTicketFragment;
 export type Note = TicketPageNoteFragment;
@@ -171,7 +171,7 @@ export class TicketStore {
   async readAttachments(): Promise<void> {
     const { ticket } = await persistently(() => execute(TicketPageAttachments, { id: this.#id }));
     this.#attachmentsReadAt = Date.now();
-    if (ticket !== null) this.attachments.value = ticket.attachments.nodes;
+    if (ticket !== null) this.attachments.value = filesOf(this.attachments.value, ticket.attachments.nodes);
   }
 
   /** Like `readAttachments`, if the URLs may have expired. */

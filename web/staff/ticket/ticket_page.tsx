@@ -1,5 +1,6 @@
 /** The page of a ticket: everything about it, live, and everything that staff do with it. */
 
+import "./look.css";
 import "./ticket.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useRoute } from "preact-iso";
@@ -28,12 +29,12 @@ export default function TicketPage() {
     return () => store.close();
   }, [store]);
   return (
-    <main class="ticket-page">
+    <div class="staff-page wide ticket-page">
       <nav>
         <a href="/tickets">← {texts.back}</a>
       </nav>
       <Contents store={store} />
-    </main>
+    </div>
   );
 }
 
@@ -54,14 +55,19 @@ function Contents({ store }: { store: TicketStore }) {
       {!connected.value && <p class="notice notice-warning" role="status">{texts.offline}</p>}
       <Header store={store} ticket={ticket} />
       <div class="ticket-columns">
+        <section class="card" aria-labelledby="ticket-description">
+          <h2 id="ticket-description">{texts.description}</h2>
+          {ticket.source === "EMAIL" && ticket.senderVerified !== true && (
+            <p class="notice notice-warning">{texts.unverified}</p>
+          )}
+          <LinkedText text={ticket.description} />
+        </section>
+        <aside class="ticket-side">
+          <LiveFields store={store} ticket={ticket} />
+          <Facts store={store} ticket={ticket} />
+          <AssignmentSteps store={store} ticket={ticket} />
+        </aside>
         <div class="ticket-main">
-          <section class="card" aria-labelledby="ticket-description">
-            <h2 id="ticket-description">{texts.description}</h2>
-            {ticket.source === "EMAIL" && ticket.senderVerified !== true && (
-              <p class="notice notice-warning">{texts.unverified}</p>
-            )}
-            <LinkedText text={ticket.description} />
-          </section>
           <Chat store={store} />
           <Notes store={store} />
           <Attachments store={store} />
@@ -69,11 +75,6 @@ function Contents({ store }: { store: TicketStore }) {
           <History store={store} />
           <Deliveries store={store} />
         </div>
-        <aside class="ticket-side">
-          <LiveFields store={store} ticket={ticket} />
-          <Facts store={store} ticket={ticket} />
-          <AssignmentSteps store={store} ticket={ticket} />
-        </aside>
       </div>
     </>
   );
@@ -131,7 +132,7 @@ function Facts({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
         {contact.phone !== null && <p>{phone === null ? contact.phone : <a href={phone}>{contact.phone}</a>}</p>}
       </address>
       {customer !== null && (
-        <p class="quiet">
+        <p class="hint">
           {customer.name !== contact.name && (
             <>
               <bdi>{customer.name}</bdi>
@@ -141,14 +142,14 @@ function Facts({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
           {texts.accountNumber(customer.accountNumber)}
         </p>
       )}
-      {ticket.customerLinked && <p class="quiet">{texts.linked}</p>}
+      {ticket.customerLinked && <p class="hint">{texts.linked}</p>}
       {property !== null && (
         <>
           <h3>{texts.property}</h3>
           <p>
             <bdi>{property.address}</bdi>
           </p>
-          <p class="quiet">{texts.accountNumber(property.accountNumber)}</p>
+          <p class="hint">{texts.accountNumber(property.accountNumber)}</p>
           <p>
             <a href={directions(property.address)} target="_blank" rel="noopener noreferrer">{texts.directions}</a>
           </p>
@@ -201,7 +202,7 @@ function Chat({ store }: { store: TicketStore }) {
       <ol class="chat">
         {chat.map((message, index) => (
           <li key={index} class={message.author === "CUSTOMER" ? "chat-message" : "chat-message chat-ours"}>
-            <p class="quiet">
+            <p class="hint">
               {texts.chatAuthor[message.author]} · <Time at={message.at} />
             </p>
             <LinkedText text={message.body} />

@@ -1,0 +1,55 @@
+"""Pages that the server renders for people who are not signed in: one column, no script, light or dark."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+
+HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",  # the address of the page has the token
+    "x-robots-tag": "noindex",
+}
+
+_PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+  body {{ margin: 0; padding: 10vh 16px; background: #eef1f4; color: #1f2933;
+    font: 17px/1.5 -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }}
+  main {{ box-sizing: border-box; max-width: 34rem; margin: 0 auto; padding: 32px 36px; background: #ffffff;
+    border-top: 4px solid #1d5673; border-radius: 6px; }}
+  h1 {{ margin: 0 0 16px; font-size: 1.4rem; line-height: 1.3; }}
+  p {{ margin: 0 0 16px; }}
+  p:last-child {{ margin: 0; }}
+  label {{ display: block; margin: 0 0 4px; font-weight: 600; }}
+  input {{ box-sizing: border-box; width: 100%; margin: 0 0 16px; padding: 11px 12px; border: 1px solid #7b8794;
+    border-radius: 6px; background: transparent; color: inherit; font: inherit; }}
+  input:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 1px; }}
+  button {{ padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673; color: #ffffff;
+    font: inherit; font-weight: 600; cursor: pointer; }}
+  button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
+  @media (prefers-color-scheme: dark) {{
+    body {{ background: #14181c; color: #e6eaee; }}
+    main {{ background: #1e242a; }}
+  }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{content}
+</main>
+</body>
+</html>
+"""
+
+
+def page_of(title: str, content: str) -> str:
+    """The page with this title and this HTML."""
+    return _PAGE.format(title=escape(title), content=content)

@@ -1,0 +1,215 @@
+"""`/sign-in`: the page on which people ask for a link, and that of the link itself, which signs them in.
+
+A GET of the link shows a button and changes nothing, because programs that check mail open its links. What the pages
+say depends on nothing that they are given, so nobody learns from them whose addresses are known; mail is composed and
+sent after the answer. Requests are limited by the client's address, and links by the person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html import escape
+from math import ceil
+from time import monotonic
+from typing import Final
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from callout.http.confirm_attempts import ConfirmAttempts
+from callout.http.context import request_of
+from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
+from callout.http.guard import read_body
+from callout.http.plain_page import HEADERS, page_of
+from callout.http.session_cookie import CrossSite, is_from_here
+from db.enums import DeliveryState
+from db.ids import new_id
+from db.limits import EMAIL_MAX
+from db.postgres.outage import is_logged
+from db.postgres.pool import OUTAGE, Database
+from notifiers.attempt import attempt
+from notifiers.notification import Channel, Notice
+from resolvers import sign_in
+from resolvers.sign_in import VALID, SignInLink
+
+logger = logging.getLogger(__name__)
+
+LINK: Final = f"{SIGN_IN}/link"
+SENDING_SECONDS: Final = 30.0
+SENDING_MAX: Final = 20
+"""Mails with links that are under way at a time; further requests must wait."""
+
+_MINUTES: Final = int(VALID.total_seconds() // 60)
+
+_USED: Final = page_of(
+    "This link does not work",
+    f"""<p>It has been used already, or it is more than {_MINUTES} minutes old.</p>
+<p><a href="{SIGN_IN}">Ask for another one</a></p>""",
+)
+_UNAVAILABLE: Final = page_of(
+    "Please try again in a minute", f'<p>Nobody can sign in at the moment.</p><p><a href="{SIGN_IN}">Try again</a></p>'
+)
+_TOO_MANY: Final = page_of(
+    "Please try again in a minute",
+    f'<p>There have been too many attempts.</p><p><a href="{SIGN_IN}">Try again</a></p>',
+)
+_NO_MAIL: Final = page_of(
+    "Nobody can sign in here yet",
+    "<p>This server sends no mail, so it cannot send you a link. Whoever runs it sets <code>CALLOUT_SMTP_URL</code> and"
+    " <code>CALLOUT_PUBLIC_URL</code>.</p>",
+)
+
+
+class SignInMail:
+    """Sends links; one for each process. `base` is the URL that links begin with; without it, or without a channel for
+    mail, nobody can ask for one."""
+
+    def __init__(self, database: Database, channel: Channel | None, base: str | None) -> None:
+        self._database = database
+        self._channel = channel
+        self._base = base
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_possible(self) -> bool:
+        return self._channel is not None and self._base is not None
+
+    @property
+    def is_busy(self) -> bool:
+        return len(self._tasks) >= SENDING_MAX
+
+    def send(self, email: str, next_path: str) -> None:
+        """Sends the person with this address a link, if there is one, in the background."""
+        task = asyncio.create_task(self._send(email, next_path))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _send(self, email: str, next_path: str) -> None:
+        try:
+            link = await sign_in.make_link(self._database, email, next_path)
+        except OUTAGE as error:
+            if not is_logged(error):
+                logger.warning("a link to sign in cannot be made: %s", error or type(error).__name__)
+            return
+        if link is None or self._channel is None:
+            return
+        made = await attempt(self._channel.announce(self._notice(link)), SENDING_SECONDS)
+        if made.state is not DeliveryState.SENT:
+            logger.warning("a link to sign in was not sent", extra={"fields": {"said": made.said}})
+
+    def _notice(self, link: SignInLink) -> Notice:
+        line = f"Open the link within {_MINUTES} minutes to sign in as {link.name}. It works once."
+        url = f"{self._base}{LINK}?token={link.secret}"
+        return Notice(new_id(), link.email, "Sign in", (line,), datetime.now(UTC), template="sign_in", link=url)
+
+
+async def sign_in_page(request: Request) -> Response:
+    mail: SignInMail = request.state.sign_in_mail
+    if not mail.is_possible:
+        return _answer(_NO_MAIL, 503)
+    if request.method != "POST":
+        return _answer(_question(_next_path(request.query_params.get("next", ""))))
+    if not is_from_here(dict(request.scope["headers"])):
+        raise CrossSite
+    wait = _wait(request)
+    if wait or mail.is_busy:
+        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
+    form = parse_qs((await read_body(request.scope, request.receive)).decode("utf-8", "replace"))
+    email = next(iter(form.get("email", [])), "").strip()[:EMAIL_MAX]
+    mail.send(email, _next_path(next(iter(form.get("next", [])), "")))
+    return _answer(_sent(email))
+
+
+async def link_page(request: Request) -> Response:
+    token = request.query_params.get("token", "")
+    if request.method != "POST":
+        return _answer(_confirmation(token))
+    if not is_from_here(dict(request.scope["headers"])):
+        raise CrossSite
+    wait = _wait(request)
+    if wait:
+        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait))})
+    entrance: Entrance = request.state.entrance
+    try:
+        async with entrance.database.transaction() as transaction:
+            found = await sign_in.use_link(transaction, token)
+        if found is None:
+            return _answer(_USED, 404)
+        attempts: ConfirmAttempts = request.state.sign_in_attempts
+        attempts.was_right(request_of(request.scope).client, monotonic())
+        person, next_path = found
+        return await entrance.sign_in(request, person, next_path or HOMES[WINGS[person.role]])
+    except OUTAGE as error:
+        if not is_logged(error):
+            logger.warning("nobody can sign in: %s", error or type(error).__name__)
+        return _answer(_UNAVAILABLE, 503)
+
+
+def _wait(request: Request) -> float:
+    attempts: ConfirmAttempts = request.state.sign_in_attempts
+    info = request_of(request.scope)
+    wait = attempts.begin(info.client, monotonic())
+    if wait:
+        info.code = "RATE_LIMITED"
+    return wait
+
+
+def _next_path(given: str) -> str:
+    """The path if it is one of this server's pages, or else an empty one: the person's own first page."""
+    try:
+        parts = urlsplit(given)
+    except ValueError:
+        return ""
+    is_path = given.startswith("/") and not given.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return given if is_path and given.isprintable() and given != "/" and not given.startswith(SIGN_IN) else ""
+
+
+def _question(next_path: str) -> str:
+    return page_of(
+        "Sign in",
+        f"""<form method="post" action="{SIGN_IN}">
+<label for="email">Your e-mail address</label>
+<input id="email" name="email" type="email" autocomplete="username" required maxlength="{EMAIL_MAX}" autofocus>
+<input type="hidden" name="next" value="{escape(next_path)}">
+<p>We send you a link. It works once, and for {_MINUTES} minutes.</p>
+<button>Send me a link</button>
+</form>""",
+    )
+
+
+def _sent(email: str) -> str:
+    return page_of(
+        "Look into your mail",
+        f"""<p>If {escape(email) or "the address"} is known here, a link is on its way to it. Open it on the device on
+which you want to sign in, within {_MINUTES} minutes.</p>
+<p>Nothing there? Look among unwanted mail, or <a href="{SIGN_IN}">try another address</a>.</p>""",
+    )
+
+
+def _confirmation(token: str) -> str:
+    return page_of(
+        "Sign in",
+        f"""<p>You are signed in on this device until you sign out.</p>
+<form method="post" action="{LINK}?token={quote(token)}"><button>Sign in</button></form>""",
+    )
+
+
+def _answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    # With `no-referrer`, as other such pages have it, a browser would hide the origin of the form as well.
+    return HTMLResponse(page, status, {**HEADERS, "referrer-policy": "same-origin", **(headers or {})})
+
+
+ROUTES: Final = [
+    Route(SIGN_IN, sign_in_page, methods=["GET", "POST"]),
+    Route(LINK, link_page, methods=["GET", "POST"]),
+]

@@ -1,0 +1,149 @@
+"""Signing in by a link that is mailed to a person's address. It works once, and for `VALID`.
+
+Whoever asks learns nothing: the answer is the same for any address, and mail leaves after it. An address is that of one
+admin, technician or customer at most; if it is that of several, the first of these is meant, because their pages show
+more. `docs/decisions/sessions.md` says why.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Interval, Text, func, insert, literal_column, null, select, union_all, update
+from sqlalchemy import bindparam as bind
+
+from db import models
+from db.enums import Role
+from db.postgres.pool import Database
+from db.postgres.statement import Statement
+from db.sql import table
+from resolvers.mutation import Transaction
+from resolvers.session import PERSON_COLUMNS, KnownPerson, hash_of
+
+VALID: Final = timedelta(minutes=15)
+PENDING_MAX: Final = 3
+"""Links of one person that are valid at a time; further ones are not sent."""
+
+NEXT_PATH_MAX: Final = 500
+
+_LINKS: Final = table(models.SignInLinkRow)
+_ADMINS: Final = table(models.AdminRow)
+_TECHNICIANS: Final = table(models.TechnicianRow)
+_CUSTOMERS: Final = table(models.CustomerRow)
+_PEOPLE: Final = {
+    Role.ADMIN: (_ADMINS, _ADMINS.c.active),
+    Role.TECHNICIAN: (_TECHNICIANS, _TECHNICIANS.c.active),
+    Role.CUSTOMER: (_CUSTOMERS, _CUSTOMERS.c.erased_at.is_(None)),
+}
+
+
+def _columns(role: Role, people: Any) -> list[ColumnElement[Any]]:
+    return [literal_column(f"'{role}'", Text()).label("role"), people.c.id, people.c.name, people.c.email]
+
+
+_OF_ADDRESS: Final = Statement(
+    union_all(
+        *(
+            select(*_columns(role, people)).where(
+                func.lower(people.c.email) == func.lower(bind("email", type_=Text())), with_access
+            )
+            for role, (people, with_access) in _PEOPLE.items()
+        )
+    )
+)
+_INSERT: Final = {
+    role: Statement(
+        insert(_LINKS)
+        .from_select(
+            ["secret_hash", *PERSON_COLUMNS.values(), "next_path"],
+            select(
+                bind("hash", type_=_LINKS.c.secret_hash.type),
+                *(
+                    bind("person_id", type_=_LINKS.c[each].type) if each == column else null()
+                    for each in PERSON_COLUMNS.values()
+                ),
+                bind("next_path", type_=Text()),
+            ).where(
+                select(func.count())
+                .select_from(_LINKS)
+                .where(
+                    _LINKS.c[column] == bind("person_id", type_=_LINKS.c[column].type),
+                    _LINKS.c.created_at > func.now() - bind("valid", type_=Interval()),
+                    _LINKS.c.used_at.is_(None),
+                )
+                .scalar_subquery()
+                < PENDING_MAX
+            ),
+        )
+        .returning(_LINKS.c.created_at)
+    )
+    for role, column in PERSON_COLUMNS.items()
+}
+_USE: Final = Statement(
+    update(_LINKS)
+    .where(
+        _LINKS.c.secret_hash == bind("hash", type_=_LINKS.c.secret_hash.type),
+        _LINKS.c.used_at.is_(None),
+        _LINKS.c.created_at > func.now() - bind("valid", type_=Interval()),
+    )
+    .values(used_at=func.now())
+    .returning(*_LINKS.c)
+)
+_PERSON: Final = {
+    role: Statement(
+        select(*_columns(role, people)).where(people.c.id == bind("id", type_=people.c.id.type), with_access)
+    )
+    for role, (people, with_access) in _PEOPLE.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """A link to be mailed to `email`; `secret` is in its URL."""
+
+    email: str
+    name: str
+    secret: str
+
+
+async def make_link(database: Database, email: str, next_path: str) -> SignInLink | None:
+    """Makes a link for the person with this address. None if there is nobody, or if they have `PENDING_MAX` already.
+    Raises the database's errors."""
+    rows = [row for row in await _OF_ADDRESS.fetch(database, email=email.strip()) if _same(row["email"], email)]
+    if not rows:
+        return None
+    row = min(rows, key=lambda row: list(_PEOPLE).index(Role(row["role"])))
+    secret = secrets.token_urlsafe(32)
+    made = await _INSERT[Role(row["role"])].fetchval(
+        database, hash=hash_of(secret), person_id=str(row["id"]), next_path=next_path[:NEXT_PATH_MAX], valid=VALID
+    )
+    return None if made is None else SignInLink(row["email"], row["name"], secret)
+
+
+async def use_link(transaction: Transaction, secret: str) -> tuple[KnownPerson, str] | None:
+    """Uses a link up, and returns the person with the path to go to. None if it is not valid, or not any more."""
+    link = await _USE.fetchrow(transaction, hash=hash_of(secret), valid=VALID)
+    if link is None:
+        return None
+    role, key = _person_of(link)
+    row = await _PERSON[role].fetchrow(transaction, id=key)
+    return None if row is None else (KnownPerson(role, key, row["name"]), link["next_path"])
+
+
+def _person_of(link: Mapping[str, Any]) -> tuple[Role, str]:
+    role = next(role for role, column in PERSON_COLUMNS.items() if link[column] is not None)
+    return role, str(link[PERSON_COLUMNS[role]])
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether the addresses are the same but for ASCII case: PostgreSQL finds more of them equal, which may be somebody
+    else's."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(email: str) -> str:
+    return "".join(character.lower() if character.isascii() else character for character in email.strip())

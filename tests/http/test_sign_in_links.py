@@ -1,0 +1,162 @@
+"""Links that sign people in: who gets one, and that it works once and not for long."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from callout.http.session_cookie import NAME
+from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import Database
+from tests.helpers.mail_server import MailServer, mail_server
+
+SECRET = re.compile(r"/sign-in/link\?token=([A-Za-z0-9_-]{43})")
+
+
+@pytest.fixture(scope="module")
+def smtp() -> Iterator[MailServer]:
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server_settings(smtp: MailServer) -> dict[str, str]:
+    return {"smtp_url": smtp.url, "public_url": "https://callout.example", "mail_from": "support@callout.example"}
+
+
+@pytest.fixture
+async def browser(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that keeps cookies and says where its forms are from."""
+    given = {"origin": server.url, "sec-fetch-site": "same-origin"}
+    async with httpx.AsyncClient(base_url=server.url, headers=given, verify=False) as client:
+        yield client
+
+
+async def asks(browser: httpx.AsyncClient, email: str, next_path: str = "") -> str:
+    page = await browser.post("/sign-in", data={"email": email, "next": next_path})
+    assert page.status_code == 200
+    return page.text
+
+
+async def link_of(smtp: MailServer, email: str, number: int = 1) -> str:
+    """Waits for the mail with this number to the address, and returns the path of the link in it."""
+    async with asyncio.timeout(20):
+        while len(to := [mail for mail in smtp.received if mail.recipients == [email]]) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    body = to[number - 1].message.get_body(("plain",))
+    assert body is not None
+    found = SECRET.search(body.get_content())
+    assert found is not None
+    return found[0]
+
+
+async def who(browser: httpx.AsyncClient) -> str | None:
+    """The id of the person who is signed in. The cookie is sent by hand: `httpx` keeps `Secure` ones for https."""
+    secret = browser.cookies.get(NAME)
+    given = {"cookie": f"{NAME}={secret}", "x-requested-with": "callout"}
+    answer = await browser.post("/graphql", json={"query": "{ me { id } }"}, headers=given)
+    return str(answer.json()["data"]["me"]["id"]) if answer.status_code == 200 else None
+
+
+async def test_a_link_signs_in_once(browser: httpx.AsyncClient, api: Api, smtp: MailServer, database: Database) -> None:
+    technician = await api.new_technician()
+    email = str(await database.fetchval(f"SELECT email FROM technicians WHERE id = '{technician[4:]}'"))
+    await asks(browser, email.upper(), "/tech/tickets/TKT-A1B2C3")
+    link = await link_of(smtp, email)
+    opened = await browser.get(link)
+    assert opened.status_code == 200
+    assert "set-cookie" not in opened.headers
+    done = await browser.post(link)
+    assert (done.status_code, done.headers["location"]) == (303, "/tech/tickets/TKT-A1B2C3")
+    assert await who(browser) == technician
+    assert "HttpOnly" in done.headers["set-cookie"] and "Secure" in done.headers["set-cookie"]
+    again = await browser.post(link)
+    assert again.status_code == 404
+    assert "set-cookie" not in again.headers
+
+
+async def test_the_answer_is_the_same_for_any_address(browser: httpx.AsyncClient, api: Api, smtp: MailServer) -> None:
+    made = await api.done("adminCreate", "admin { id }", name="Grace", email="grace@admins.example")
+    known = await asks(browser, "grace@admins.example")
+    unknown = await asks(browser, "nobody@admins.example")
+    assert known.replace("grace@", "nobody@") == unknown
+    await browser.post(await link_of(smtp, "grace@admins.example"))
+    assert await who(browser) == made["admin"]["id"]
+    assert [mail for mail in smtp.received if mail.recipients == ["nobody@admins.example"]] == []
+
+
+async def test_an_old_link_does_not_work(
+    browser: httpx.AsyncClient, api: Api, smtp: MailServer, database: Database
+) -> None:
+    await api.done("adminCreate", "__typename", name="Ida", email="ida@admins.example")
+    await asks(browser, "ida@admins.example")
+    link = await link_of(smtp, "ida@admins.example")
+    await database.execute("UPDATE sign_in_links SET created_at = now() - interval '15 minutes 1 second'")
+    assert (await browser.post(link)).status_code == 404
+
+
+async def test_who_has_lost_access_does_not_sign_in(browser: httpx.AsyncClient, api: Api, smtp: MailServer) -> None:
+    await api.done("adminCreate", "__typename", name="Root", email="root@admins.example")
+    made = await api.done("adminCreate", "admin { id }", name="Joan", email="joan@admins.example")
+    await asks(browser, "joan@admins.example")
+    link = await link_of(smtp, "joan@admins.example")
+    await api.done("adminUpdate", "__typename", adminId=made["admin"]["id"], active=False)
+    assert (await browser.post(link)).status_code == 404
+
+
+async def test_an_address_gets_three_links_at_most(
+    browser: httpx.AsyncClient, api: Api, smtp: MailServer, database: Database
+) -> None:
+    await api.done("adminCreate", "__typename", name="Mary", email="mary@admins.example")
+    await api.done("adminCreate", "__typename", name="Last", email="last@admins.example")
+    for _ in range(5):
+        await asks(browser, "mary@admins.example")
+    await asks(browser, "last@admins.example")
+    await link_of(smtp, "last@admins.example")
+    await link_of(smtp, "mary@admins.example", 3)
+    assert (
+        await database.fetchval(
+            "SELECT count(*) FROM sign_in_links JOIN admins a ON a.id = admin_id WHERE a.email = 'mary@admins.example'"
+        )
+        == 3
+    )
+
+
+async def test_addresses_that_postgresql_finds_equal_are_different_people(
+    browser: httpx.AsyncClient, api: Api, smtp: MailServer
+) -> None:
+    await api.done("adminCreate", "__typename", name="Kay", email="kay@admins.example")
+    await api.done("adminCreate", "__typename", name="End", email="end@admins.example")
+    await asks(browser, "\u212aay@admins.example")  # begins with the sign for kelvin
+    await asks(browser, "end@admins.example")
+    await link_of(smtp, "end@admins.example")
+    assert [mail for mail in smtp.received if mail.recipients == ["kay@admins.example"]] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["https://other.example/", "//other.example", "/\\other.example", "javascript:alert(1)", "/sign-in", "\n/x"]
+)
+async def test_nobody_is_sent_to_another_site(
+    browser: httpx.AsyncClient, api: Api, smtp: MailServer, database: Database, path: str
+) -> None:
+    page = await browser.get("/sign-in", params={"next": path})
+    assert 'name="next" value=""' in page.text
+
+
+async def test_a_page_of_another_origin_signs_nobody_in(browser: httpx.AsyncClient, api: Api, smtp: MailServer) -> None:
+    await api.done("adminCreate", "__typename", name="Vera", email="vera@admins.example")
+    await asks(browser, "vera@admins.example")
+    link = await link_of(smtp, "vera@admins.example")
+    foreign = {"origin": "https://other.example", "sec-fetch-site": "cross-site"}
+    for path in (link, "/sign-in", "/sign-out"):
+        assert (await browser.post(path, headers=foreign)).status_code == 403
+    assert (await browser.post(link)).status_code == 303
+
+
+async def test_the_demo_is_not_there_in_production(browser: httpx.AsyncClient) -> None:
+    assert (await browser.get("/demo")).status_code == 404
+    assert (await browser.post("/demo/sign-in", data={"id": "adm_x"})).status_code == 404
