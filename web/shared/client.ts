@@ -3,15 +3,18 @@
  * The session is a cookie. `X-Requested-With` shows the server that a request comes from a page of its own: a page of
  * another origin cannot send it. */
 
-import { type ReadonlySignal, signal } from "@preact/signals";
+import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import { type Client, createClient } from "graphql-ws";
 import type { Document } from "./document.ts";
 import { ApiError, Unreachable } from "./errors.ts";
+import { pauseOf, sleep } from "./retry.ts";
 import { goToSignIn } from "./session.ts";
 
 export { ApiError, Unreachable };
 
 export const OWN_REQUEST = { "X-Requested-With": "callout" };
+
+const ANSWERED_WITHIN = 60_000;
 
 interface Answer<Data> {
   data?: Data | null;
@@ -34,7 +37,7 @@ export async function execute<Data, Variables>(
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/graphql-response+json", ...OWN_REQUEST },
       body: JSON.stringify({ query: document, variables }),
-      signal: signal ?? null,
+      signal: AbortSignal.any([AbortSignal.timeout(ANSWERED_WITHIN), ...(signal ? [signal] : [])]),
     });
     answer = await response.json();
   } catch (error) {
@@ -66,29 +69,60 @@ export function ownUrl(url: string): string {
   return pathname + search;
 }
 
-let socket: Client | undefined;
-const isConnected = signal(true);
+const PINGED_EVERY = 12_000;
+const PONGED_WITHIN = 6_000;
+const ENDED = [4401, 4403];
+
+let client: Client | undefined;
+const isLost = signal(false);
+const operations = signal(0);
 
 /** Whether the WebSocket is there, or not needed at the moment. While it is false, what is shown may be out of date. */
-export const connected: ReadonlySignal<boolean> = isConnected;
+export const connected: ReadonlySignal<boolean> = computed(() => !isLost.value || operations.value === 0);
 
 function connection(): Client {
-  socket ??= createClient({
+  return client ??= connect();
+}
+
+/** A client that connects when it is needed, and again after the connection was lost: at once when the browser is online
+ * again or the tab comes to the front, where timers had been slow. */
+function connect(): Client {
+  let socket: WebSocket | undefined;
+  let unanswered: ReturnType<typeof setTimeout> | undefined;
+  const expectPong = () => {
+    clearTimeout(unanswered);
+    unanswered = setTimeout(() => made.terminate(), PONGED_WITHIN);
+  };
+  const made = createClient({
     url: `${location.origin.replace("http", "ws")}/graphql`,
     lazy: true,
     lazyCloseTimeout: 5_000,
-    keepAlive: 12_000,
+    keepAlive: PINGED_EVERY,
+    connectionAckWaitTimeout: 10_000,
     retryAttempts: Infinity,
-    shouldRetry: () => true,
+    retryWait: (failures) => sleep(pauseOf(failures)),
+    shouldRetry: (reason) => !(reason instanceof CloseEvent && ENDED.includes(reason.code)),
     on: {
-      connected: () => isConnected.value = true,
+      connected: (opened) => {
+        socket = opened as WebSocket;
+        isLost.value = false;
+      },
+      ping: (received) => received || expectPong(),
+      pong: (received) => received && clearTimeout(unanswered),
       closed: (event) => {
-        isConnected.value = event instanceof CloseEvent && event.code === 1000;
-        if (event instanceof CloseEvent && (event.code === 4401 || event.code === 4403)) goToSignIn();
+        clearTimeout(unanswered);
+        isLost.value = !(event instanceof CloseEvent && event.code === 1000);
+        if (event instanceof CloseEvent && ENDED.includes(event.code)) goToSignIn();
       },
     },
   });
-  return socket;
+  addEventListener("offline", () => made.terminate());
+  addEventListener("visibilitychange", () => {
+    if (document.visibilityState !== "visible" || socket?.readyState !== WebSocket.OPEN) return;
+    socket.send('{"type":"ping"}');
+    expectPong();
+  });
+  return made;
 }
 
 /** Executes a mutation over the WebSocket, for what belongs to the connection and ends with it, such as presence. */
@@ -99,7 +133,7 @@ export function executeLive<Data, Variables extends Record<string, unknown>>(
   return new Promise((resolve, reject) => {
     connection().subscribe<Data>({ query: document, variables }, {
       next: ({ data, errors }) => data ? resolve(data) : reject(apiError(errors?.[0] ?? { message: "no data" })),
-      error: (errors) => reject(Array.isArray(errors) ? apiError(errors[0]) : new Unreachable(String(errors))),
+      error: (reason) => reject(errorOf(reason)),
       complete: () => {},
     });
   });
@@ -111,7 +145,8 @@ export interface Listener<Data> {
   failed: (error: ApiError) => void;
 }
 
-/** Subscribes, and again whenever the connection was lost. Returns the function that ends it.
+/** Subscribes, and again whenever the connection was lost. Returns the function that ends it. `live.ts` also subscribes
+ * again after errors that pass.
  *
  * `variables` is called before each time, so that a subscription goes on after the last cursor. */
 export function subscribe<Data, Variables extends Record<string, unknown>>(
@@ -119,23 +154,51 @@ export function subscribe<Data, Variables extends Record<string, unknown>>(
   variables: () => Variables,
   listener: Listener<Data>,
 ): () => void {
-  return connection().subscribe<Data>({
+  let ended = false;
+  const end = () => {
+    if (!ended) operations.value--;
+    ended = true;
+  };
+  const fail = (error: ApiError) => {
+    if (ended) return;
+    end();
+    unsubscribe();
+    listener.failed(error);
+  };
+  if (operations.value === 0) isLost.value = false; // the connection was not needed: nothing is missed
+  operations.value++;
+  const unsubscribe = connection().subscribe<Data>({
     query: document,
     get variables() {
       return variables();
     },
   }, {
     next: ({ data, errors }) => {
+      if (ended) return;
       if (data) listener.next(data);
-      else if (errors?.[0]) listener.failed(apiError(errors[0]));
+      else if (errors?.[0]) fail(apiError(errors[0]));
     },
-    error: (errors) => {
-      if (Array.isArray(errors)) listener.failed(apiError(errors[0]));
-    },
-    complete: () => {},
+    error: (reason) => fail(errorOf(reason)),
+    complete: end,
   });
+  return () => {
+    end();
+    unsubscribe();
+  };
+}
+
+/** The error of an operation, or of the connection that the server has closed for good. */
+function errorOf(reason: unknown): ApiError {
+  if (Array.isArray(reason)) return apiError(reason[0]);
+  return new ApiError("The server has closed the connection.", "UNAVAILABLE", null);
 }
 
 function apiError(error: { message: string; extensions?: Record<string, unknown> }): ApiError {
-  return new ApiError(error.message, String(error.extensions?.code ?? "UNKNOWN"), null);
+  const { code, retryAfter } = error.extensions ?? {};
+  return new ApiError(
+    error.message,
+    String(code ?? "UNKNOWN"),
+    null,
+    typeof retryAfter === "number" ? retryAfter : undefined,
+  );
 }

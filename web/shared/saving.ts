@@ -2,6 +2,7 @@
  * answers. */
 
 import { ApiError, Unreachable } from "./errors.ts";
+import { sleep } from "./retry.ts";
 
 /** Errors of the API after which nothing was done, and the same may succeed later. */
 const LATER = ["BUSY", "TIMEOUT", "UNAVAILABLE", "AUTHENTICATION_UNAVAILABLE", "RATE_LIMITED"];
@@ -30,20 +31,7 @@ export async function persistently<Answer>(
       const seconds = retryAfter(error, failures);
       waiting(seconds !== null);
       if (seconds === null) throw error;
-      await online(seconds);
+      await sleep(seconds);
     }
   }
-}
-
-/** Waits so many seconds, but not beyond the moment when the browser is online again. */
-function online(seconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      removeEventListener("online", end);
-      resolve();
-    };
-    const timer = setTimeout(end, seconds * 1_000);
-    addEventListener("online", end);
-  });
 }

@@ -28,6 +28,11 @@ export function choose(wanted: Language): void {
 const rules = new Intl.PluralRules(locale);
 const numbers = new Intl.NumberFormat(locale);
 
+/** The number as it is written in the language. */
+export function numberOf(number: number): string {
+  return numbers.format(number);
+}
+
 /** The form of a text that fits the number: `count(2, "ticket", "tickets")` is “2 tickets”. */
 export function count(number: number, one: string, other: string): string {
   return `${numbers.format(number)} ${rules.select(number) === "one" ? one : other}`;

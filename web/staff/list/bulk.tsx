@@ -1,120 +1,152 @@
-/** What is done to all selected tickets at once, with a result for each. */
+/** What can be done to all selected tickets at once, and what became of each. */
 
 import { useSignal } from "@preact/signals";
-import { execute, newKey } from "../../shared/client.ts";
 import { staffList as texts } from "../../texts/staff_list.ts";
 import { ticketWords } from "../../texts/ticket_words.ts";
-import { TicketListBulk, type TicketPriority, type TicketsBulkUpdateInput, type TicketStatus } from "../operations.ts";
-import type { Technician } from "./ticket_list.tsx";
-import { PRIORITIES, UNASSIGNED } from "./view.ts";
+import type { TicketCategory, TicketPriority, TicketStatus } from "../operations.ts";
+import { changeAll, type Result, type Wanted } from "./changes.ts";
+import type { TicketListStore } from "./store.ts";
+import { technicians } from "./technicians.ts";
+import { CATEGORIES, PRIORITIES, STATUSES, UNASSIGNED } from "./view.ts";
 
 interface BulkBarProps {
-  ids: readonly string[];
-  technicians: readonly Technician[];
-  /** Called with the ids of the tickets that were not changed, and with what has been done. */
-  done: (failed: readonly string[], said: string) => void;
+  /** The references of the selected tickets, by their ids. */
+  selected: ReadonlyMap<string, string>;
+  /** How many of them are not in the list that is shown. */
+  elsewhere: number;
+  store: TicketListStore;
+  done: (results: readonly Result[]) => void;
   clear: () => void;
 }
 
-interface Failure {
-  id: string;
-  reference: string;
-  message: string;
-}
+const MAX_RESOLUTION = 20_000;
 
-const STATUSES = ["OPEN", "IN_PROGRESS", "RESOLVED", "CLOSED"] as const satisfies readonly TicketStatus[];
-
-export function BulkBar({ ids, technicians, done, clear }: BulkBarProps) {
-  const failures = useSignal<readonly Failure[]>([]);
-  const said = useSignal("");
+export function BulkBar({ selected, elsewhere, store, done, clear }: BulkBarProps) {
   const busy = useSignal(false);
-  const resolving = useSignal<string | null>(null);
+  const resolution = useSignal<string | null>(null);
 
-  async function change(change: Partial<TicketsBulkUpdateInput>) {
+  async function change(wanted: Wanted) {
     busy.value = true;
-    try {
-      const input = { ...change, ticketIds: [...ids], idempotencyKey: newKey() };
-      const { results, userErrors } = (await execute(TicketListBulk, { input })).ticketsBulkUpdate;
-      const failed = results.filter((result) => result.userErrors.length > 0);
-      failures.value = failed.map(({ ticketId, ticket, userErrors }) => ({
-        id: ticketId,
-        reference: ticket?.reference ?? ticketId,
-        message: userErrors.map(({ message }) => message).join(" "),
-      }));
-      said.value = userErrors.map(({ message }) => message).join(" ");
-      if (results.length > 0) {
-        resolving.value = null;
-        done(failed.map(({ ticketId }) => ticketId), texts.changed(results.length - failed.length));
-      }
-    } catch (error) {
-      said.value = (error as Error).message;
-    } finally {
-      busy.value = false;
-    }
+    const results = await changeAll(selected, wanted, store);
+    busy.value = false;
+    if (results.every(({ problem }) => problem === null)) resolution.value = null;
+    done(results);
   }
 
-  const choose = (apply: (value: string) => void) => (event: { currentTarget: HTMLSelectElement }) => {
-    const { value } = event.currentTarget;
-    event.currentTarget.value = "";
-    if (value !== "") apply(value);
-  };
-  const setStatus = (status: string) => {
-    if (status === "RESOLVED") resolving.value = "";
-    else void change({ status: status as TicketStatus });
-  };
   return (
-    <section class="bulk" aria-label={texts.selection}>
-      <b>{texts.selected(ids.length)}</b>
-      <select aria-label={texts.setStatus} disabled={busy.value} onChange={choose(setStatus)}>
-        <option value="">{texts.setStatus}</option>
-        {STATUSES.map((value) => <option key={value} value={value}>{ticketWords.status[value]}</option>)}
-      </select>
-      <select
-        aria-label={texts.setPriority}
+    <section class="bulk" aria-label={texts.selection} aria-busy={busy}>
+      <b role="status">{texts.selected(selected.size)}</b>
+      {elsewhere > 0 && <span class="hint">{texts.elsewhere(elsewhere)}</span>}
+      <Action
+        label={texts.setStatus}
+        options={STATUSES.map((value) => [value, ticketWords.status[value]])}
         disabled={busy.value}
-        onChange={choose((priority) => void change({ priority: priority as TicketPriority }))}
-      >
-        <option value="">{texts.setPriority}</option>
-        {PRIORITIES.map((value) => <option key={value} value={value}>{ticketWords.priority[value]}</option>)}
-      </select>
-      <select
-        aria-label={texts.assign}
+        choose={(status) => {
+          if (status === "RESOLVED") resolution.value = "";
+          else void change({ status: status as TicketStatus });
+        }}
+      />
+      <Action
+        label={texts.setPriority}
+        options={PRIORITIES.map((value) => [value, ticketWords.priority[value]])}
         disabled={busy.value}
-        onChange={choose((id) => void change({ technicianId: id === UNASSIGNED ? null : id }))}
-      >
-        <option value="">{texts.assign}</option>
-        <option value={UNASSIGNED}>{ticketWords.unassigned}</option>
-        {technicians.map(({ id, name }) => <option key={id} value={id}>{name}</option>)}
-      </select>
+        choose={(priority) => void change({ priority: priority as TicketPriority })}
+      />
+      <Action
+        label={texts.setCategory}
+        options={CATEGORIES.map((value) => [value, ticketWords.category[value]])}
+        disabled={busy.value}
+        choose={(category) => void change({ category: category as TicketCategory })}
+      />
+      <Action
+        label={texts.assign}
+        options={[
+          [UNASSIGNED, ticketWords.unassigned],
+          ...technicians.value.filter(({ active }) => active).map(({ id, name }) => [id, name] as const),
+        ]}
+        disabled={busy.value}
+        choose={(id) => void change({ technicianId: id === UNASSIGNED ? null : id })}
+      />
       <button type="button" class="link" onClick={clear}>{texts.clearSelection}</button>
-      {said.value !== "" && <span class="error" role="alert">{said}</span>}
-      {resolving.value !== null && (
+      {resolution.value !== null && (
         <form
           class="bulk-resolution"
           onSubmit={(event) => {
             event.preventDefault();
-            void change({ status: "RESOLVED", resolution: resolving.value });
+            void change({ status: "RESOLVED", resolution: resolution.value });
           }}
         >
           <label class="field">
             <span>{texts.resolution}</span>
             <textarea
+              ref={focusEmpty}
               rows={2}
               required
-              value={resolving.value}
-              onInput={(event) => resolving.value = event.currentTarget.value}
+              maxLength={MAX_RESOLUTION}
+              value={resolution.value}
+              onInput={(event) => resolution.value = event.currentTarget.value}
             />
           </label>
           <button type="submit" class="button primary" disabled={busy.value}>{texts.apply}</button>
-          <button type="button" class="button" onClick={() => resolving.value = null}>{texts.cancel}</button>
+          <button type="button" class="button" onClick={() => resolution.value = null}>{texts.cancel}</button>
         </form>
       )}
-      {failures.value.length > 0 && (
-        <div class="bulk-failures" role="alert">
-          <p>{texts.notChanged(failures.value.length)}</p>
-          <ul>{failures.value.map(({ id, reference, message }) => <li key={id}>{reference}: {message}</li>)}</ul>
-        </div>
-      )}
+    </section>
+  );
+}
+
+function focusEmpty(element: HTMLTextAreaElement | null): void {
+  if (element?.value === "") element.focus();
+}
+
+interface ActionProps {
+  label: string;
+  options: readonly (readonly [string, string])[];
+  disabled: boolean;
+  choose: (value: string) => void;
+}
+
+/** A dropdown that does what is chosen, and then offers its actions again. */
+function Action({ label, options, disabled, choose }: ActionProps) {
+  return (
+    <select
+      aria-label={label}
+      disabled={disabled}
+      onChange={(event) => {
+        const { value } = event.currentTarget;
+        event.currentTarget.value = "";
+        if (value !== "") choose(value);
+      }}
+    >
+      <option value="">{label}</option>
+      {options.map(([value, name]) => <option key={value} value={value}>{name}</option>)}
+    </select>
+  );
+}
+
+interface ResultsProps {
+  results: readonly Result[];
+  close: () => void;
+}
+
+/** What became of each ticket. Those that were not changed come first. */
+export function Results({ results, close }: ResultsProps) {
+  const failed = results.filter(({ problem }) => problem !== null);
+  const changed = results.filter(({ problem }) => problem === null);
+  return (
+    <section class="bulk-results" aria-label={texts.results}>
+      <div role={failed.length > 0 ? "alert" : "status"}>
+        {failed.length > 0 && <p class="error">{texts.notChanged(failed.length)}</p>}
+        <p>{texts.changed(changed.length)}</p>
+      </div>
+      <ul>
+        {[...failed, ...changed].map(({ id, reference, problem }) => (
+          <li key={id} data-failed={problem !== null}>
+            <a href={`/tickets/${reference}`}>{reference}</a>: {problem ?? texts.isChanged}
+          </li>
+        ))}
+      </ul>
+      <button type="button" class="button" onClick={close}>{texts.close}</button>
     </section>
   );
 }

@@ -1,109 +1,223 @@
 /** The list's data: the live window, further pages below it, the numbers on the tabs, and who looks at what. */
 
-import { computed, effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
-import { execute, subscribe } from "../../shared/client.ts";
+import { batch, computed, effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
+import { execute } from "../../shared/client.ts";
+import { type Live, live, type LiveState } from "../../shared/live.ts";
+import { persistently } from "../../shared/saving.ts";
 import { patched } from "../../shared/window.ts";
 import {
   TicketList as TicketListDocument,
   TicketListCounts,
   type TicketListCountsSubscription,
+  TicketListFollow,
+  type TicketListFollowSubscription,
   TicketListFurther,
+  type TicketListSubscription,
   type TicketRowFragment,
 } from "../operations.ts";
-import { type Edge, type Rows, shown, withFurther } from "./rows.ts";
-import { filterOf, orderOf, type View } from "./view.ts";
+import { type Edge, extended, goneWith, held, released, replaced, type Rows } from "./rows.ts";
+import { addressOf, filterOf, orderOf, type View } from "./view.ts";
 
 export type Row = TicketRowFragment;
 export type Counts = TicketListCountsSubscription["ticketCountsChanged"];
+type Message = TicketListSubscription["ticketsLive"];
+type PresenceMessage = Extract<Message, { __typename: "TicketPresence" }>;
+export type Present = PresenceMessage["present"][number];
 
-/** Somebody who looks at a ticket, or edits it. */
-export interface Present {
-  state: "VIEWING" | "EDITING";
-  viewer: { name: string };
-}
+/** The fields that can be shown as changed before the server has answered. */
+export type Change = Partial<Pick<Row, "status" | "priority">>;
 
 const FIRST = 100;
+const FOLLOWED = 100;
 
 export class TicketListStore {
+  /** Whether the rows must stay where they are. */
+  readonly isHeld = signal(false);
   readonly total = signal<number | null>(null);
   readonly counts = signal<Counts | null>(null);
-  readonly failed = signal<string | null>(null);
-  readonly loadingFurther = signal(false);
-  /** Whether the rows must stay where they are. */
-  readonly held = signal(false);
   /** Who is on which ticket. */
   readonly present = signal<ReadonlyMap<string, readonly Present[]>>(new Map());
+  /** The view whose rows are shown; for a moment after `show`, still the one before. */
+  readonly shownView = signal<View | null>(null);
+  readonly isReadingFurther = signal(false);
+  /** Why the next page could not be read. */
+  readonly furtherFailed = signal<string | null>(null);
   readonly #window = signal<readonly Edge<Row>[] | null>(null);
-  readonly #first = signal<Rows<Row> | null>(null);
-  readonly #further = signal<readonly Edge<Row>[]>([]);
-  readonly #ends: (() => void)[];
+  readonly #rows = signal<Rows<Row> | null>(null);
+  readonly #changes = signal<ReadonlyMap<string, Change>>(new Map());
+  readonly #live = signal<Live | null>(null);
+  #view: View | null = null;
+  #counting: Live | null = null;
+  #counted = "";
+  #following: Live | null = null;
+  #followed: readonly string[] = [];
+  #hasFurther = true;
+  #stopSettling = () => {};
 
   /** The rows to show; null until the first are there. */
   readonly rows: ReadonlySignal<Rows<Row> | null> = computed(() => {
-    const first = this.#first.value;
-    return first === null ? null : { ...first, edges: withFurther(first.edges, this.#further.value) };
+    const [rows, changes] = [this.#rows.value, this.#changes.value];
+    if (rows === null || changes.size === 0) return rows;
+    const edges = rows.edges.map((edge) => {
+      const change = changes.get(edge.node.id);
+      return change === undefined ? edge : { ...edge, node: { ...edge.node, ...change } };
+    });
+    return { ...rows, edges };
   });
+  readonly state: ReadonlySignal<LiveState> = computed(() => this.#live.value?.state.value ?? "CONNECTING");
+  readonly error = computed(() => this.#live.value?.error.value ?? null);
 
-  constructor(private readonly view: View) {
-    this.#ends = [
-      subscribe(TicketListDocument, () => ({ filter: filterOf(view, true), orderBy: orderOf(view), first: FIRST }), {
-        next: ({ ticketsLive: message }) => this.#take(message),
-        failed: (error) => this.failed.value = error.message,
-      }),
-      subscribe(TicketListCounts, () => ({ filter: filterOf(view, false) }), {
-        next: ({ ticketCountsChanged }) => this.counts.value = ticketCountsChanged,
-        failed: () => this.counts.value = null,
-      }),
-      effect(() => {
-        const window = this.#window.value;
-        const held = this.held.value;
-        if (window === null) return;
-        untracked(() => this.#first.value = shown(window, this.#first.value, held));
-      }),
-    ];
+  /** Shows a view. The rows of the one before stay until those of the new one are there. */
+  show(view: View): void {
+    if (this.#view !== null && addressOf(this.#view) === addressOf(view) && this.#live.value !== null) return;
+    this.#live.value?.close();
+    this.follow([]);
+    this.#stopSettling();
+    this.#view = view;
+    this.furtherFailed.value = null;
+    this.#live.value = live(
+      TicketListDocument,
+      () => ({ filter: filterOf(view, true), orderBy: orderOf(view), first: FIRST }),
+      ({ ticketsLive }) => this.#take(ticketsLive, view),
+    );
+    this.#stopSettling = effect(() => {
+      if (!this.isHeld.value) untracked(() => this.#settle());
+    });
+    this.#count(view);
   }
 
   close(): void {
-    this.#ends.forEach((end) => end());
+    this.#live.value?.close();
+    this.#live.value = null;
+    this.#counting?.close();
+    this.#counting = null;
+    this.#counted = "";
+    this.follow([]);
+    this.#stopSettling();
   }
 
-  /** Shows the window as it is now, held or not. */
+  /** Shows the list as it is now, held or not. */
   showWaiting(): void {
-    if (this.#window.value !== null) this.#first.value = shown(this.#window.value, null, false);
+    this.#settle();
   }
 
   /** Reads the page below the last row, if there is one. */
   async readFurther(): Promise<void> {
-    const edges = this.rows.value?.edges;
-    const after = edges?.at(-1)?.cursor;
-    if (after === undefined || this.loadingFurther.value || edges!.length >= (this.total.value ?? 0)) return;
-    this.loadingFurther.value = true;
+    const [rows, view] = [this.#rows.value, this.shownView.value];
+    if (rows === null || view === null || view !== this.#view || rows.end === null) return;
+    if (!this.#hasFurther || this.isReadingFurther.value || this.furtherFailed.value !== null) return;
+    this.isReadingFurther.value = true;
     try {
-      const variables = { filter: filterOf(this.view, true), orderBy: orderOf(this.view), after };
-      const { tickets } = await execute(TicketListFurther, variables);
-      this.#further.value = [...this.#further.value, ...tickets.edges];
+      const variables = { filter: filterOf(view, true), orderBy: orderOf(view), after: rows.end };
+      const { tickets } = await persistently(() => execute(TicketListFurther, variables));
+      const now = this.#rows.value;
+      if (now === null || now.end !== rows.end || view !== this.#view) return;
+      this.#hasFurther = tickets.pageInfo.hasNextPage;
+      this.#rows.value = extended(now, tickets.edges, tickets.pageInfo.endCursor);
     } catch (error) {
-      this.failed.value = (error as Error).message;
+      this.furtherFailed.value = (error as Error).message;
     } finally {
-      this.loadingFurther.value = false;
+      this.isReadingFurther.value = false;
     }
   }
 
-  #take(message: Parameters<typeof isPresence>[0]): void {
-    if (isPresence(message)) {
-      this.present.value = new Map(this.present.value).set(message.ticketId, message.present);
-      return;
-    }
-    this.failed.value = null;
-    this.total.value = message.totalCount;
-    if (message.__typename === "WindowSnapshot") this.#window.value = message.edges;
-    else this.#window.value = patched(this.#window.value ?? [], message.operations);
+  /** Keeps these rows up to date, those in sight; the window's are anyway. */
+  follow(ids: readonly string[]): void {
+    const inWindow = new Set((this.#window.value ?? []).map(({ node }) => node.id));
+    const wanted = ids.filter((id) => !inWindow.has(id)).slice(0, FOLLOWED);
+    if (wanted.join() === this.#followed.join()) return;
+    this.#followed = wanted;
+    this.#following?.close();
+    this.#following = null;
+    if (wanted.length === 0 || this.#view === null) return;
+    const filter = { ...filterOf(this.#view, true), ids: [...wanted] };
+    this.#following = live(TicketListFollow, () => ({ filter }), (data) => this.#takeChange(data));
   }
-}
 
-type Message = import("../operations.ts").TicketListSubscription["ticketsLive"];
-type PresenceMessage = Extract<Message, { __typename: "TicketPresence" }>;
+  /** Shows a ticket as changed until the server has answered: until `replace` or `revert`. */
+  expect(id: string, change: Change): void {
+    this.#changes.value = new Map(this.#changes.value).set(id, { ...this.#changes.value.get(id), ...change });
+  }
 
-function isPresence(message: Message): message is PresenceMessage {
-  return message.__typename === "TicketPresence";
+  revert(id: string): void {
+    const changes = new Map(this.#changes.value);
+    changes.delete(id);
+    this.#changes.value = changes;
+  }
+
+  /** Shows tickets as the server says that they are now. */
+  replace(tickets: readonly Row[]): void {
+    batch(() => {
+      for (const ticket of tickets) {
+        this.revert(ticket.id);
+        if (this.#rows.value) {
+          this.#rows.value = { ...this.#rows.value, edges: replaced(this.#rows.value.edges, ticket) };
+        }
+        if (this.#window.value) this.#window.value = replaced(this.#window.value, ticket);
+      }
+    });
+  }
+
+  #count(view: View): void {
+    const filter = filterOf(view, false);
+    if (this.#counted === JSON.stringify(filter)) return;
+    this.#counted = JSON.stringify(filter);
+    this.#counting?.close();
+    this.counts.value = null;
+    this.#counting = live(TicketListCounts, () => ({ filter }), ({ ticketCountsChanged }) => {
+      this.counts.value = ticketCountsChanged;
+    });
+  }
+
+  /** Shows the window, without further pages: these are read again as somebody scrolls. */
+  #settle(): void {
+    if (this.#window.value === null) return;
+    this.#hasFurther = this.#window.value.length === FIRST;
+    this.#rows.value = released(this.#window.value);
+  }
+
+  #take(message: Message, view: View): void {
+    batch(() => {
+      if (message.__typename === "TicketPresence") this.#takePresence(message);
+      else if (message.__typename === "WindowPatch") {
+        this.#change(patched(this.#window.value ?? [], message.operations));
+        this.total.value = message.totalCount;
+      } else {
+        this.present.value = new Map();
+        const isSame = this.shownView.value !== null && addressOf(this.shownView.value) === addressOf(view);
+        this.shownView.value = view;
+        if (isSame) this.#change(message.edges);
+        else {
+          this.#window.value = message.edges;
+          this.#settle();
+        }
+        this.total.value = message.totalCount;
+      }
+    });
+  }
+
+  /** Takes the window as it is now. Held rows are brought up to date where they are. */
+  #change(window: readonly Edge<Row>[]): void {
+    const gone = new Set(goneWith(this.#window.value ?? [], window, FIRST));
+    this.#window.value = window;
+    if (this.isHeld.value && this.#rows.value !== null) this.#rows.value = held(this.#rows.value, window, gone);
+    else this.#settle();
+  }
+
+  #takePresence({ ticketId, present }: PresenceMessage): void {
+    const all = new Map(this.present.value);
+    if (present.length > 0) all.set(ticketId, present);
+    else all.delete(ticketId);
+    this.present.value = all;
+  }
+
+  #takeChange({ ticketChanged: message }: TicketListFollowSubscription): void {
+    const rows = this.#rows.value;
+    if (rows === null || !("change" in message)) return;
+    const left = new Set(rows.left);
+    if (message.change === "LEFT") left.add(message.ticketId);
+    else left.delete(message.ticketId);
+    const edges = message.ticket ? replaced(rows.edges, message.ticket) : rows.edges;
+    this.#rows.value = { ...rows, edges, left };
+  }
 }

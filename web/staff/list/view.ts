@@ -12,6 +12,7 @@ import type {
 export const TABS = ["ALL", "OPEN", "IN_PROGRESS", "RESOLVED", "CLOSED"] as const;
 export type Tab = typeof TABS[number];
 
+export const STATUSES = ["OPEN", "IN_PROGRESS", "RESOLVED", "CLOSED"] as const satisfies readonly TicketStatus[];
 export const PRIORITIES = ["LOW", "MEDIUM", "HIGH", "URGENT"] as const satisfies readonly TicketPriority[];
 export const CATEGORIES = [
   "ALARM",
@@ -84,6 +85,11 @@ export function filterOf(view: View, withTab: boolean): TicketFilter {
 
 export function orderOf(view: View): TicketOrder[] {
   return [{ field: view.sort, direction: view.ascending ? "ASC" : "DESC" }];
+}
+
+/** The view without search and filters, in the same order and on the same tab. */
+export function unfiltered(view: View): View {
+  return { ...view, search: "", priority: null, category: null, assignee: null };
 }
 
 export function isFiltered(view: View): boolean {

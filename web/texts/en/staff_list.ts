@@ -1,4 +1,4 @@
-import { count } from "../language.ts";
+import { count, numberOf } from "../language.ts";
 
 export const staffList = {
   title: "Tickets",
@@ -30,6 +30,15 @@ export const staffList = {
   showWaiting: (number: number) => `Show ${count(number, "new ticket", "new tickets")}`,
   left: "no longer in this list",
   more: "Loading more",
+  loading: "Loading the tickets",
+  showChanged: "Show the list as it is now",
+  waits: (reason: string, seconds: number | undefined) =>
+    `${reason} The list shows what was there before; it is tried again ${
+      seconds === undefined ? "soon" : `in ${count(seconds, "second", "seconds")}`
+    }.`,
+  inactive: (name: string) => `${name} (inactive)`,
+  someone: "A technician",
+  takenBack: (reference: string, reason: string) => `${reference} was not changed: ${reason}`,
   none: "No tickets yet",
   noneText: "A ticket appears here as soon as it is created: here, by a technician, the chatbot, or a mail.",
   noMatch: "No ticket matches",
@@ -42,10 +51,14 @@ export const staffList = {
   editing: (names: string) => `${names} edits it`,
   select: (reference: string) => `Select ${reference}`,
   selectAll: "Select all that are shown",
-  selected: (number: number) => `${number} selected`,
+  selected: (number: number) => `${numberOf(number)} selected`,
   selection: "Selected tickets",
   setStatus: "Set status",
   setPriority: "Set priority",
+  setCategory: "Set category",
+  elsewhere: (number: number) => `${number} not in this list`,
+  results: "Results",
+  isChanged: "changed",
   assign: "Assign",
   resolution: "Resolution for all of them",
   apply: "Apply",
@@ -53,6 +66,16 @@ export const staffList = {
   clearSelection: "Clear selection",
   changed: (number: number) => `${count(number, "ticket", "tickets")} changed`,
   notChanged: (number: number) => `${count(number, "ticket was", "tickets were")} not changed`,
-  keys: { next: "Next ticket", previous: "Previous ticket", open: "Open the ticket", select: "Select the ticket" },
+  keys: {
+    next: "Next ticket",
+    previous: "Previous ticket",
+    open: "Open the ticket",
+    select: "Select the ticket",
+    selectTo: "Select all up to the ticket",
+    edit: "Change the selected tickets, or this one",
+    begin: "Set the ticket to In Progress",
+    priority: (name: string) => `Set the priority to ${name}`,
+    leave: "Clear the selection",
+  },
   close: "Close",
 };

@@ -1,5 +1,5 @@
 import type { staffList as english } from "../en/staff_list.ts";
-import { count, type Translated } from "../language.ts";
+import { count, numberOf, type Translated } from "../language.ts";
 
 export const staffList: Translated<typeof english> = {
   title: "Billets",
@@ -31,6 +31,15 @@ export const staffList: Translated<typeof english> = {
   showWaiting: (number) => `Afficher ${count(number, "nouveau billet", "nouveaux billets")}`,
   left: "n’est plus dans cette liste",
   more: "Chargement de la suite",
+  loading: "Chargement des billets",
+  showChanged: "Afficher la liste à jour",
+  waits: (reason, seconds) =>
+    `${reason} La liste montre ce qui s’y trouvait auparavant; nouvel essai ${
+      seconds === undefined ? "bientôt" : `dans ${count(seconds, "seconde", "secondes")}`
+    }.`,
+  inactive: (name) => `${name} (inactif)`,
+  someone: "Un technicien",
+  takenBack: (reference, reason) => `${reference} n’a pas été modifié : ${reason}`,
   none: "Pas encore de billet",
   noneText: "Un billet apparaît ici dès sa création : ici, par un technicien, par le robot ou par un courriel.",
   noMatch: "Aucun billet ne correspond",
@@ -47,6 +56,10 @@ export const staffList: Translated<typeof english> = {
   selection: "Billets sélectionnés",
   setStatus: "Changer l’état",
   setPriority: "Changer la priorité",
+  setCategory: "Changer la catégorie",
+  elsewhere: (number) => `${numberOf(number)} hors de cette liste`,
+  results: "Résultats",
+  isChanged: "modifié",
   assign: "Attribuer",
   resolution: "Résolution pour tous",
   apply: "Appliquer",
@@ -59,6 +72,11 @@ export const staffList: Translated<typeof english> = {
     previous: "Billet précédent",
     open: "Ouvrir le billet",
     select: "Sélectionner le billet",
+    selectTo: "Sélectionner tous les billets jusqu’ici",
+    edit: "Modifier les billets sélectionnés, ou celui-ci",
+    begin: "Passer le billet à En cours",
+    priority: (name) => `Changer la priorité : ${name}`,
+    leave: "Tout désélectionner",
   },
   close: "Fermer",
 };
