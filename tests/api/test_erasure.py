@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -286,7 +286,7 @@ async def everywhere(server: Server) -> Everywhere:
             await database.execute(said, f"Variable $search of {NAME}")
             async with database.transaction():
                 unknown = await identity.link_by_email(
-                    database, Role.CUSTOMER, "provider", f"sub of {NAME}", EMAIL, "192.0.2.1"
+                    cast(Any, database), Role.CUSTOMER, "provider", f"sub of {NAME}", EMAIL, "192.0.2.1"
                 )
             assert unknown is None
             await database.execute(  # the planner forgets nothing about a table that is empty
