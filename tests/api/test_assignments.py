@@ -396,6 +396,21 @@ async def test_of_several_servers_one_marks_an_assignment(api: Api, database: Da
     assert {await overdue_events(database, ticket) for ticket in tickets} == {1}
 
 
+@pytest.mark.parametrize("status", ["RESOLVED", "CLOSED"])
+async def test_nobody_sets_out_for_a_resolved_ticket_but_leaves_it(api: Api, status: str) -> None:
+    tess = await api.new_technician()
+    ticket, assignment = await assigned(api, tess)
+    await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="By phone.")
+    if status == "CLOSED":
+        await api.done("ticketSetStatus", "__typename", ticketId=ticket, status=status)
+    before = await ticket_of(api, ticket)
+    async with api.technician(tess) as technician:
+        for step in ("ACCEPTED", "EN_ROUTE", "ON_SITE"):
+            assert await refused(technician, assignment, step) == [("NOT_ALLOWED", "to")]
+            assert await ticket_of(api, ticket) == before
+        assert (await advance(technician, assignment, "LEFT"))["state"] == "LEFT"
+
+
 async def test_a_ticket_that_cannot_be_marked_holds_up_no_other(api: Api, database: Database) -> None:
     await api.done("supportSettingsUpdate", "__typename", overdueMinutes={"medium": 59})
     tess = await api.new_technician()
