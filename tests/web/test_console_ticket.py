@@ -265,6 +265,23 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
     assert articles["nodes"] == [expected]
 
 
+async def test_a_colleagues_resolution_is_not_overwritten_and_mine_not_lost(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    await ann.get_by_role("textbox", name="Resolution").fill("Mine.")
+    theirs = lambda: api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Theirs.")  # noqa: E731
+    await before(ann, "ticketResolve", theirs)
+    await ann.get_by_role("button", name="Mark Resolved").click()
+    await expect(ann.get_by_text("This is what you had typed when a colleague resolved the ticket.")).to_be_visible()
+    resolution = ann.get_by_role("region", name="Resolution")
+    await expect(resolution.get_by_text("Theirs.")).to_be_visible()
+    assert (await state_of(api, ticket))["resolution"] == "Theirs."
+    await resolution.get_by_role("button", name="Replace the resolution with mine").click()
+    await expect(resolution.get_by_text("Theirs.")).to_have_count(0)
+    await expect(resolution.get_by_text("Mine.")).to_have_count(1)
+    assert (await state_of(api, ticket))["resolution"] == "Mine."
+
+
 async def test_what_was_typed_survives_reloads_and_the_end_of_the_session(api: Api, server: Server, ann: Page) -> None:
     ticket = await api.new_ticket()
     await opened(ann, api, ticket)
