@@ -154,6 +154,7 @@ async def test_a_colleagues_change_is_shown_and_not_overwritten(api: Api, ann: P
     await shows(priority, "Low")
     assert (await state_of(api, ticket))["priority"] == "LOW"
     await ann.get_by_role("button", name="Set to Urgent").click()
+    await expect(priority).to_be_focused()
     await expect(ann.get_by_text("Saved", exact=True)).to_be_visible()
     assert (await state_of(api, ticket))["priority"] == "URGENT"
 
@@ -251,7 +252,9 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
         await shows(page.get_by_label("Status", exact=True), "Resolved")
         await expect(page.get_by_text("Replaced backup battery.")).to_be_visible()
         await expect(page.get_by_role("button", name="Mark Resolved")).to_have_count(0)
+    await expect(ann.get_by_role("heading", name="Resolution")).to_be_focused()
     await ann.get_by_role("button", name="Add to Knowledge Base").click()
+    await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_be_focused()
     await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_have_attribute(
         "href", re_of("/articles/art_")
     )

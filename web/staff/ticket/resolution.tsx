@@ -1,6 +1,7 @@
 /** How the ticket was resolved: the field to say so, and afterwards what was said, and its way to the knowledge base. */
 
 import { type Signal, useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
 import { LinkedText } from "../../shared/linked_text.tsx";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
@@ -9,6 +10,7 @@ import { Field } from "./parts.tsx";
 import { isResolved, messageOf, type Ticket, type TicketStore } from "./store.ts";
 
 const FORM = "ticket-resolution";
+const TITLE = "ticket-resolution-title";
 
 /** Leads to the field in which a resolution is written. */
 export function focusResolution(): void {
@@ -29,8 +31,8 @@ export function Resolution({ store, ticket }: { store: TicketStore; ticket: Tick
   const resolved = isResolved(ticket);
   if (!resolved && !ticket.allowedStatuses.includes("RESOLVED")) return null;
   return (
-    <section class="card" aria-labelledby="ticket-resolution-title">
-      <h2 id="ticket-resolution-title">{texts.resolution.title}</h2>
+    <section class="card" aria-labelledby={TITLE}>
+      <h2 id={TITLE} tabIndex={-1}>{texts.resolution.title}</h2>
       {ticket.resolvedAt !== null && (
         <p class="hint">
           {texts.resolution.at} <Time at={ticket.resolvedAt} />
@@ -56,7 +58,7 @@ function UnsentResolution({ store, draft }: { store: TicketStore; draft: Draft<s
   if (text.trim() === "") return null;
   const replace = async () => {
     try {
-      const [problem] = await store.replaceResolution(text, draft.key);
+      const [problem] = await store.replaceResolution(text);
       error.value = problem?.message ?? null;
       if (problem === undefined) draft.discard();
     } catch (failure) {
@@ -91,6 +93,7 @@ function ResolutionForm({ store, draft, state }: FormProps) {
     }
     state.value = "IDLE";
     if (error.value !== undefined) focusResolution();
+    else requestAnimationFrame(() => document.getElementById(TITLE)?.focus()); // the form is gone
   };
   return (
     <form
@@ -108,7 +111,7 @@ function ResolutionForm({ store, draft, state }: FormProps) {
             rows={4}
             dir="auto"
             maxLength={20_000}
-            disabled={draft === null}
+            readOnly={draft === null || state.value !== "IDLE"}
             value={draft?.value.value ?? ""}
             onInput={(event) => {
               store.typing();
@@ -128,6 +131,7 @@ function ResolutionForm({ store, draft, state }: FormProps) {
 function KnowledgeBase({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
   const busy = useSignal(false);
   const error = useSignal<string | null>(null);
+  const place = useRef<HTMLDivElement>(null);
   const add = async () => {
     if (busy.value) return;
     busy.value = true;
@@ -138,9 +142,10 @@ function KnowledgeBase({ store, ticket }: { store: TicketStore; ticket: Ticket }
       error.value = messageOf(failure);
     }
     busy.value = false;
+    requestAnimationFrame(() => place.current?.querySelector("a")?.focus()); // the button has become a link
   };
   return (
-    <div class="knowledge-base" role="status">
+    <div ref={place} class="knowledge-base" role="status">
       {ticket.article === null
         ? (
           <button type="button" class="button" aria-disabled={busy.value} onClick={() => void add()}>

@@ -141,8 +141,8 @@ export class TicketStore {
   }
 
   /** Replaces the resolution of a ticket that is resolved. */
-  async replaceResolution(resolution: string, key: string): Promise<UserError[]> {
-    const input = { ticketId: this.#id, resolution, idempotencyKey: this.key(key) };
+  async replaceResolution(resolution: string): Promise<UserError[]> {
+    const input = { ticketId: this.#id, resolution, idempotencyKey: this.key() };
     const { ticketUpdate } = await persistently(() => execute(TicketPageUpdate, { input }));
     if (ticketUpdate.ticket) this.show(ticketUpdate.ticket);
     return ticketUpdate.userErrors;
