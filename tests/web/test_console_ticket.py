@@ -139,8 +139,15 @@ async def test_a_change_is_saved_once_the_connection_is_back(api: Api, ann: Page
         await priority.select_option(label="High")
         await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
         await shows(priority, "High")
+        assert await asks_before_leaving(ann)
     await expect(ann.get_by_text("Saved", exact=True)).to_be_visible()
+    assert not await asks_before_leaving(ann)
     assert (await state_of(api, ticket))["priority"] == "HIGH"
+
+
+async def asks_before_leaving(page: Page) -> bool:
+    """Whether the page would have the browser ask before it is closed."""
+    return bool(await page.evaluate("() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"))
 
 
 async def test_a_colleagues_change_is_shown_and_not_overwritten(api: Api, ann: Page) -> None:

@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { ApiError, execute, executeLive, newKey, subscribe } from "../../shared/client.ts";
+import { askBeforeLeaving } from "../../shared/leaving.ts";
 import { persistently, retryAfter } from "../../shared/saving.ts";
 import {
   TicketPage,
@@ -80,6 +81,7 @@ export class TicketStore {
       FieldName,
       FieldSaver
     >;
+    askBeforeLeaving(() => FIELD_NAMES.some((name) => this.savers[name].saving));
   }
 
   /** Reads the ticket and follows it. */
