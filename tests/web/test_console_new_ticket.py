@@ -245,6 +245,15 @@ async def test_the_form_works_by_keyboard_alone(api: Api, form: Page) -> None:
     assert (made["contact"]["name"], made["priority"]) == ("Kay Board", "URGENT")
 
 
+async def test_the_form_is_in_french_for_those_who_read_french(browser: Browser, server: Server) -> None:
+    async with admin_at(browser, server, "Anne", locale="fr-CA") as form:
+        await form.goto("/tickets/new")
+        await expect(form.get_by_role("heading", name="Nouveau billet")).to_be_visible()
+        await expect(form.get_by_label("Priorité").locator("option:checked")).to_have_text("Moyenne")
+        await form.get_by_role("button", name="Créer le billet").click()
+        await has_error(form, "Sujet", "obligatoire")
+
+
 async def test_axe_finds_nothing_in_any_state(api: Api, form: Page) -> None:
     assert await problems_in_both_themes(form) == []
     customer = await api.new_customer(name="Accessible Customer")

@@ -139,8 +139,15 @@ async def test_a_change_is_saved_once_the_connection_is_back(api: Api, ann: Page
         await priority.select_option(label="High")
         await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
         await shows(priority, "High")
+        assert await asks_before_leaving(ann)
     await expect(ann.get_by_text("Saved", exact=True)).to_be_visible()
+    assert not await asks_before_leaving(ann)
     assert (await state_of(api, ticket))["priority"] == "HIGH"
+
+
+async def asks_before_leaving(page: Page) -> bool:
+    """Whether the page would have the browser ask before it is closed."""
+    return bool(await page.evaluate("() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"))
 
 
 async def test_a_colleagues_change_is_shown_and_not_overwritten(api: Api, ann: Page) -> None:
@@ -154,6 +161,7 @@ async def test_a_colleagues_change_is_shown_and_not_overwritten(api: Api, ann: P
     await shows(priority, "Low")
     assert (await state_of(api, ticket))["priority"] == "LOW"
     await ann.get_by_role("button", name="Set to Urgent").click()
+    await expect(priority).to_be_focused()
     await expect(ann.get_by_text("Saved", exact=True)).to_be_visible()
     assert (await state_of(api, ticket))["priority"] == "URGENT"
 
@@ -251,7 +259,9 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
         await shows(page.get_by_label("Status", exact=True), "Resolved")
         await expect(page.get_by_text("Replaced backup battery.")).to_be_visible()
         await expect(page.get_by_role("button", name="Mark Resolved")).to_have_count(0)
+    await expect(ann.get_by_role("heading", name="Resolution")).to_be_focused()
     await ann.get_by_role("button", name="Add to Knowledge Base").click()
+    await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_be_focused()
     await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_have_attribute(
         "href", re_of("/articles/art_")
     )
@@ -263,6 +273,23 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
     articles = (await api('{ articles(search: "panel beeps") { nodes { problem solution published } } }'))["articles"]
     expected = {"problem": "Panel beeps after outage", "solution": "Replaced backup battery.", "published": False}
     assert articles["nodes"] == [expected]
+
+
+async def test_a_colleagues_resolution_is_not_overwritten_and_mine_not_lost(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    await ann.get_by_role("textbox", name="Resolution").fill("Mine.")
+    theirs = lambda: api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Theirs.")  # noqa: E731
+    await before(ann, "ticketResolve", theirs)
+    await ann.get_by_role("button", name="Mark Resolved").click()
+    await expect(ann.get_by_text("This is what you had typed when a colleague resolved the ticket.")).to_be_visible()
+    resolution = ann.get_by_role("region", name="Resolution")
+    await expect(resolution.get_by_text("Theirs.")).to_be_visible()
+    assert (await state_of(api, ticket))["resolution"] == "Theirs."
+    await resolution.get_by_role("button", name="Replace the resolution with mine").click()
+    await expect(resolution.get_by_text("Theirs.")).to_have_count(0)
+    await expect(resolution.get_by_text("Mine.")).to_have_count(1)
+    assert (await state_of(api, ticket))["resolution"] == "Mine."
 
 
 async def test_what_was_typed_survives_reloads_and_the_end_of_the_session(api: Api, server: Server, ann: Page) -> None:

@@ -51,19 +51,12 @@ export default function TicketPage() {
 }
 
 function Contents({ store }: { store: TicketStore }) {
-  if (store.failure.value !== null) {
-    return (
-      <div role="alert">
-        <p>{texts.failed(store.failure.value)}</p>
-        <button type="button" class="button" onClick={() => void store.open()}>{texts.again}</button>
-      </div>
-    );
-  }
   const ticket = store.ticket.value;
   if (store.found.value === "MISSING") return <h1>{texts.missing(store.reference)}</h1>;
-  if (ticket === null) return <Loading />;
+  if (ticket === null) return store.failure.value === null ? <Loading /> : <Failure store={store} />;
   return (
     <>
+      <Failure store={store} />
       {!connected.value && <p class="notice notice-warning" role="status">{texts.offline}</p>}
       <Header store={store} ticket={ticket} />
       <div class="ticket-columns">
@@ -89,6 +82,16 @@ function Contents({ store }: { store: TicketStore }) {
         </div>
       </div>
     </>
+  );
+}
+
+function Failure({ store }: { store: TicketStore }) {
+  if (store.failure.value === null) return null;
+  return (
+    <div class="notice notice-danger" role="alert">
+      <p>{texts.failed(store.failure.value)}</p>
+      <button type="button" class="button" onClick={() => void store.open()}>{texts.again}</button>
+    </div>
   );
 }
 
