@@ -229,6 +229,25 @@ async def test_a_note_whose_answer_is_lost_is_added_once(api: Api, ann: Page) ->
     assert [one["body"] for one in (await state_of(api, ticket))["notes"]["nodes"]] == ["Only once"]
 
 
+async def test_a_note_that_was_changed_after_its_answer_was_lost_is_kept(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    text = ann.get_by_label("Note Text")
+    async with with_answers_lost(ann, "noteAdd"):
+        await text.fill("First version")
+        await ann.get_by_role("button", name="Add Note").click()
+        await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
+        await ann.reload()
+    await text.fill("Second version")
+    await ann.get_by_role("button", name="Add Note").click()
+    await expect(text).to_have_accessible_description(re_of("Your note was already added"))
+    await expect(text).to_have_value("Second version")
+    await ann.get_by_role("button", name="Add Note").click()
+    await expect(text).to_have_value("")
+    bodies = [one["body"] for one in (await state_of(api, ticket))["notes"]["nodes"]]
+    assert bodies == ["First version", "Second version"]
+
+
 async def test_quoted_history_is_folded(api: Api, ann: Page, database: Database) -> None:
     ticket = await api.new_ticket()
     await database.execute(
