@@ -12,7 +12,7 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 async def problems(page: Page, *rules: str) -> list[str]:
     """What axe finds on the page as it is now: its rules, or these alone, each with the elements that break it."""
     await page.evaluate(AXE)
-    options: dict[str, list[str]] = {"resultTypes": ["violations"]} | ({"runOnly": [*rules]} if rules else {})
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
     found = await page.evaluate("options => axe.run(options).then(({ violations }) => violations)", options)
     return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found]
 

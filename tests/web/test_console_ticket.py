@@ -3,6 +3,7 @@ or a hostile text come in between."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -226,6 +227,25 @@ async def test_a_note_whose_answer_is_lost_is_added_once(api: Api, ann: Page) ->
         await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
     await expect(text).to_have_value("")
     assert [one["body"] for one in (await state_of(api, ticket))["notes"]["nodes"]] == ["Only once"]
+
+
+async def test_a_note_that_was_changed_after_its_answer_was_lost_is_kept(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    text = ann.get_by_label("Note Text")
+    async with with_answers_lost(ann, "noteAdd"):
+        await text.fill("First version")
+        await ann.get_by_role("button", name="Add Note").click()
+        await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
+        await ann.reload()
+    await text.fill("Second version")
+    await ann.get_by_role("button", name="Add Note").click()
+    await expect(text).to_have_accessible_description(re_of("Your note was already added"))
+    await expect(text).to_have_value("Second version")
+    await ann.get_by_role("button", name="Add Note").click()
+    await expect(text).to_have_value("")
+    bodies = [one["body"] for one in (await state_of(api, ticket))["notes"]["nodes"]]
+    assert bodies == ["First version", "Second version"]
 
 
 async def test_quoted_history_is_folded(api: Api, ann: Page, database: Database) -> None:
@@ -622,3 +642,24 @@ async def test_earlier_notes_are_read_when_asked_for(api: Api, ann: Page) -> Non
     await expect(notes.first).to_contain_text("Note number 0.")
     await expect(notes.last).to_contain_text("Note number 59.")
     await expect(ann.get_by_role("button", name="Show earlier notes")).to_have_count(0)
+
+
+async def test_after_a_reset_the_ticket_is_read_again(api: Api, ann: Page) -> None:
+    """As after a failover that has lost events: the cursor of the page is of no use any more."""
+    ticket = await api.new_ticket()
+
+    async def connect(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        async def pass_on(message: str | bytes) -> None:
+            sent = json.loads(message)
+            if "ticketFollow" in str(sent) and sent["payload"]["variables"].get("after"):
+                await api.done("noteAdd", "__typename", ticketId=ticket, body="Not in the stream")
+                sent["payload"]["variables"]["after"] = "of another log"
+            server.send(json.dumps(sent))
+
+        socket.on_message(pass_on)
+
+    await ann.route_web_socket("**/graphql", connect)
+    await opened(ann, api, ticket)
+    await expect(ann.get_by_text("Not in the stream")).to_have_count(1)
