@@ -60,9 +60,9 @@ export function Filters({ view }: { view: View }) {
         show({});
       }}
     >
-      <label class="search">
-        <span class="visually-hidden">{texts.search}</span>
+      <div class="search">
         <input
+          aria-label={texts.search}
           ref={input}
           type="search"
           enterkeyhint="search"
@@ -77,7 +77,7 @@ export function Filters({ view }: { view: View }) {
             <path d="M10.5 10.5 14 14" stroke-width="1.6" stroke-linecap="round" />
           </svg>
         </button>
-      </label>
+      </div>
       <Choice
         label={texts.priority}
         all={texts.allPriorities}

@@ -53,9 +53,16 @@ export function extended<Node extends Versioned>(
   return { ...rows, edges: [...rows.edges, ...added], end: end ?? rows.end };
 }
 
-/** The rows with a ticket as it is now, at the place where it was. */
-export function replaced<Node extends Versioned>(edges: readonly Edge<Node>[], node: Node): readonly Edge<Node>[] {
-  return edges.map((edge) => newer(edge, { cursor: edge.cursor, node }));
+/** The rows with tickets as they are now, each at the place where it was. */
+export function replaced<Node extends Versioned>(
+  edges: readonly Edge<Node>[],
+  nodes: readonly Node[],
+): readonly Edge<Node>[] {
+  const now = new Map(nodes.map((node) => [node.id, node]));
+  return edges.map((edge) => {
+    const node = now.get(edge.node.id);
+    return node === undefined ? edge : newer(edge, { cursor: edge.cursor, node });
+  });
 }
 
 /** The rows that a full window has lost at its end, where others have come in before them: they are still in the list.
@@ -86,5 +93,5 @@ function idsOf<Node extends { id: string }>(edges: readonly Edge<Node>[]): Set<s
 }
 
 function newer<Node extends Versioned>(edge: Edge<Node>, other: Edge<Node> | undefined): Edge<Node> {
-  return other === undefined || other.node.id !== edge.node.id || other.node.version < edge.node.version ? edge : other;
+  return other === undefined || other.node.version < edge.node.version ? edge : other;
 }

@@ -53,6 +53,6 @@ Deno.test("a ticket that comes with a further page is not shown twice", () => {
 Deno.test("an older state of a ticket that arrives late is not shown", () => {
   const rows = held(released([edge("a", 3)]), [edge("a", 2)], NONE);
   assertEquals(rows.edges[0]!.node.version, 3);
-  assertEquals(replaced(rows.edges, { id: "a", version: 4 })[0]!.node.version, 4);
-  assertEquals(replaced(rows.edges, { id: "b", version: 9 })[0]!.node.version, 3);
+  assertEquals(replaced(rows.edges, [{ id: "a", version: 4 }])[0]!.node.version, 4);
+  assertEquals(replaced(rows.edges, [{ id: "b", version: 9 }])[0]!.node.version, 3);
 });

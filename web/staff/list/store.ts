@@ -6,10 +6,12 @@ import { type Live, live, type LiveState } from "../../shared/live.ts";
 import { persistently } from "../../shared/saving.ts";
 import { patched } from "../../shared/window.ts";
 import {
+  type TicketFilter,
   TicketList as TicketListDocument,
   TicketListCounts,
   type TicketListCountsSubscription,
   TicketListFollow,
+  TicketListFollowed,
   type TicketListFollowSubscription,
   TicketListFurther,
   type TicketListSubscription,
@@ -131,7 +133,7 @@ export class TicketListStore {
     this.#following = null;
     if (wanted.length === 0 || this.#view === null) return;
     const filter = { ...filterOf(this.#view, true), ids: [...wanted] };
-    this.#following = live(TicketListFollow, () => ({ filter }), (data) => this.#takeChange(data));
+    this.#following = live(TicketListFollow, () => ({ filter }), (data) => this.#takeFollowed(data, filter));
   }
 
   /** Shows a ticket as changed until the server has answered: until `replace` or `revert`. */
@@ -148,13 +150,10 @@ export class TicketListStore {
   /** Shows tickets as the server says that they are now. */
   replace(tickets: readonly Row[]): void {
     batch(() => {
-      for (const ticket of tickets) {
-        this.revert(ticket.id);
-        if (this.#rows.value) {
-          this.#rows.value = { ...this.#rows.value, edges: replaced(this.#rows.value.edges, ticket) };
-        }
-        if (this.#window.value) this.#window.value = replaced(this.#window.value, ticket);
-      }
+      const rows = this.#rows.value;
+      if (rows !== null) this.#rows.value = { ...rows, edges: replaced(rows.edges, tickets) };
+      if (this.#window.value !== null) this.#window.value = replaced(this.#window.value, tickets);
+      tickets.forEach(({ id }) => this.revert(id));
     });
   }
 
@@ -211,13 +210,29 @@ export class TicketListStore {
     this.present.value = all;
   }
 
-  #takeChange({ ticketChanged: message }: TicketListFollowSubscription): void {
+  #takeFollowed({ ticketChanged: message }: TicketListFollowSubscription, filter: TicketFilter): void {
+    if (message.__typename === "StreamReady") void this.#readFollowed(filter).catch(() => {}); // they are old, no worse
+    else if (message.__typename === "TicketChange") {
+      this.#update(message.ticket ? [message.ticket] : [], [message.ticketId], message.change === "LEFT");
+    }
+  }
+
+  /** Reads the followed rows again: they may have changed between their page and the beginning of the stream. */
+  async #readFollowed(filter: TicketFilter): Promise<void> {
+    const ids = this.#followed;
+    const { nodes } = (await persistently(() => execute(TicketListFollowed, { filter }))).tickets;
+    if (ids !== this.#followed) return;
+    const found = new Set(nodes.map(({ id }) => id));
+    this.#update(nodes, [...found], false);
+    this.#update([], ids.filter((id) => !found.has(id)), true);
+  }
+
+  /** Brings shown rows up to date where they are, and marks those of `ids` as left, or as there. */
+  #update(tickets: readonly Row[], ids: readonly string[], haveLeft: boolean): void {
     const rows = this.#rows.value;
-    if (rows === null || !("change" in message)) return;
+    if (rows === null) return;
     const left = new Set(rows.left);
-    if (message.change === "LEFT") left.add(message.ticketId);
-    else left.delete(message.ticketId);
-    const edges = message.ticket ? replaced(rows.edges, message.ticket) : rows.edges;
-    this.#rows.value = { ...rows, edges, left };
+    ids.forEach((id) => haveLeft ? left.add(id) : left.delete(id));
+    this.#rows.value = { ...rows, edges: replaced(rows.edges, tickets), left };
   }
 }

@@ -15,6 +15,8 @@ import { addressOf, viewIn } from "./view.ts";
 /** It stays while another page is shown: whoever comes back finds the rows, and is where they were. */
 const store = new TicketListStore();
 const left = { address: "", scrolled: 0 };
+/** How many lists are on the page: for a moment two, when one address of the list follows another. */
+let lists = 0;
 
 export function TicketList() {
   const location = useLocation();
@@ -24,20 +26,21 @@ export function TicketList() {
     void readTechnicians().catch(() => {}); // the server's refusal shows where the list would be
   }, []);
   useLayoutEffect(() => {
+    const remember = () => left.scrolled = scrollY;
+    addEventListener("scroll", remember, { passive: true });
+    lists++;
+    return () => {
+      removeEventListener("scroll", remember);
+      if (--lists === 0) store.close();
+    };
+  }, []);
+  useLayoutEffect(() => {
     const isBack = left.address === address && !(location as { wasPush?: boolean }).wasPush;
     scrollTo(0, isBack ? left.scrolled : 0);
     store.isHeld.value = scrollY > 0;
     left.address = address;
     store.show(view);
   }, [address]);
-  useEffect(() => {
-    const remember = () => left.scrolled = scrollY;
-    addEventListener("scroll", remember, { passive: true });
-    return () => {
-      removeEventListener("scroll", remember);
-      store.close();
-    };
-  }, []);
   return (
     <Page title={texts.title} action={<a class="button primary" href="/tickets/new">{texts.new}</a>} wide>
       <TabBar view={view} counts={store.counts.value} />
