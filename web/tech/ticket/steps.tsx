@@ -1,0 +1,103 @@
+/** The steps of an assignment: large buttons, the usual one first. */
+
+import { useSignal } from "@preact/signals";
+import { execute, newKey } from "../../shared/client.ts";
+import { persistently } from "../../shared/saving.ts";
+import { tech as texts } from "../../texts/tech.ts";
+import { type AssignmentState, TechAdvance } from "../operations.ts";
+import { nextSteps } from "../tickets/order.ts";
+
+const ETA_MINUTES = [15, 30, 45, 60, 90, 120];
+
+interface StepsProps {
+  assignment: { id: string; state: AssignmentState };
+  changed: () => Promise<void>;
+}
+
+export function Steps({ assignment, changed }: StepsProps) {
+  const error = useSignal<string | null>(null);
+  const busy = useSignal(false);
+  const declining = useSignal(false);
+  const reason = useSignal("");
+  const eta = useSignal("");
+  const steps = nextSteps(assignment.state);
+  if (steps.length === 0) return null;
+
+  async function take(to: typeof steps[number]) {
+    busy.value = true;
+    const input = {
+      assignmentId: assignment.id,
+      to,
+      reason: to === "DECLINED" ? reason.value : null,
+      eta: to === "EN_ROUTE" && eta.value !== "" ? inMinutes(Number(eta.value)) : null,
+      occurredAt: new Date().toISOString(),
+      idempotencyKey: newKey(),
+    };
+    try {
+      const { userErrors } = (await persistently(() => execute(TechAdvance, { input }))).assignmentAdvance;
+      error.value = userErrors.map(({ message }) => message).join(" ") || null;
+      declining.value = false;
+      await changed();
+    } catch (failure) {
+      error.value = (failure as Error).message;
+    } finally {
+      busy.value = false;
+    }
+  }
+
+  if (declining.value) {
+    return (
+      <form
+        class="card"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void take("DECLINED");
+        }}
+      >
+        <label class="field">
+          <span>{texts.reason}</span>
+          <textarea
+            rows={2}
+            required
+            maxLength={500}
+            value={reason}
+            onInput={(event) => reason.value = event.currentTarget.value}
+          />
+        </label>
+        <div class="actions">
+          <button type="submit" class="button danger" disabled={busy.value}>{texts.decline}</button>
+          <button type="button" class="button" onClick={() => declining.value = false}>{texts.cancel}</button>
+        </div>
+      </form>
+    );
+  }
+  return (
+    <div class="steps">
+      {steps.includes("EN_ROUTE") && (
+        <label class="field">
+          <span>{texts.eta}</span>
+          <select value={eta} onChange={(event) => eta.value = event.currentTarget.value}>
+            <option value="">{texts.etaNone}</option>
+            {ETA_MINUTES.map((minutes) => <option key={minutes} value={minutes}>{texts.etaIn(minutes)}</option>)}
+          </select>
+        </label>
+      )}
+      {steps.map((step, index) => (
+        <button
+          key={step}
+          type="button"
+          class={index === 0 ? "button primary" : step === "DECLINED" ? "button danger" : "button"}
+          disabled={busy.value}
+          onClick={() => step === "DECLINED" ? declining.value = true : void take(step)}
+        >
+          {texts.steps[step]}
+        </button>
+      ))}
+      {error.value !== null && <p class="error" role="alert">{error}</p>}
+    </div>
+  );
+}
+
+function inMinutes(minutes: number): string {
+  return new Date(Date.now() + minutes * 60_000).toISOString();
+}
