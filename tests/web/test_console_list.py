@@ -307,7 +307,9 @@ async def many(server: Server) -> None:
     """450 tickets, from “Many 0” to the newest, “Many 449”."""
     async with Api(server) as api:
         await add(api, "Many 0")
-    columns = "description, priority, category, source, creator_kind, creator_id, contact_name, contact_email, searchable"
+    columns = (
+        "description, priority, category, source, creator_kind, creator_id, contact_name, contact_email, searchable"
+    )
     database = await asyncpg.connect(server.database_url)
     try:
         await database.execute(
