@@ -53,7 +53,8 @@ test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client
 
 test-web: $(DEV_STAMP) try-ide try-console  ## Run the tests in a browser (apt install chromium, or CHROMIUM=/path/to/it)
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "There is no Chromium: apt install chromium" >&2; exit 1; }
-	@$(TEST) -n0 tests/web $(ARGS)
+	@[ ! -e $(WEB_STAMP) ] || $(DENO) test --quiet
+	@$(TEST) -n2 tests/web $(ARGS)
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)

@@ -142,7 +142,7 @@ async def keep_answered(database: Database, written: Callable[[], None]) -> None
     written events. Several processes may do so at once. Waits while the database is unavailable."""
     while True:
         with _outage_logged("look for overdue assignments"):
-            while await overdue.mark_overdue(database):
+            if await overdue.mark_overdue(database):
                 written()
         await asyncio.sleep(ANSWERING_SECONDS)
 

@@ -23,6 +23,7 @@ import httpx
 
 MINE = {"assignee": {"me": True}, "not": {"status": ["CLOSED"]}}
 COMMANDS_MAX = 100
+MALFORMED = ("BAD_REQUEST", "BAD_USER_INPUT", "BODY_TOO_LARGE")
 TICKET = "fragment ticket on Ticket { id version reference subject description status priority resolution }"
 LIST = (
     """query ($filter: TicketFilter, $after: String) {
@@ -53,6 +54,10 @@ CREATE TABLE IF NOT EXISTS commands (
 
 class NotNow(Exception):
     """The server cannot be reached, or asks to wait: try again later. Nothing is lost."""
+
+
+class Malformed(ValueError):
+    """The server cannot read the request, or it is too large: the same again would be refused again."""
 
 
 class SignedOut(Exception):
@@ -120,8 +125,19 @@ class Device:
             raise NotNow(str(error) or type(error).__name__) from error
 
     async def _send(self, commands: list[dict[str, Any]]) -> None:
+        """Sends commands. One that the server cannot read spoils a whole request, so the halves are sent then, until
+        that command is alone: it is set aside, and holds up no other."""
         input = {"deviceId": self._state("device"), "commands": commands}
-        payload = (await self._ask(APPLY, {"input": input}))["commandsApply"]
+        try:
+            payload = (await self._ask(APPLY, {"input": input}))["commandsApply"]
+        except Malformed as error:
+            half = len(commands) // 2
+            if half:
+                await self._send(commands[:half])
+                await self._send(commands[half:])
+            else:
+                self._settle(_rejected(commands[0], str(error)))
+            return
         if payload["userErrors"]:
             raise SignedOut(payload["userErrors"][0]["message"])
         with self._transaction() as store:
@@ -129,9 +145,13 @@ class Device:
                 if result["outcome"] in ("APPLIED", "REPLAYED"):
                     store.execute("DELETE FROM commands WHERE key = ?", (result["key"],))
                 else:
-                    store.execute("UPDATE commands SET answer = ? WHERE key = ?", (json.dumps(result), result["key"]))
+                    self._settle(result)
                 if result["ticket"]:
                     self._keep(result["ticket"])
+
+    def _settle(self, result: dict[str, Any]) -> None:
+        """Sets a command aside with its result."""
+        self._store.execute("UPDATE commands SET answer = ? WHERE key = ?", (json.dumps(result), result["key"]))
 
     async def _read_all(self) -> None:
         """Reads the copy anew. Its cursor is the one of the first page: later events replace older versions."""
@@ -215,9 +235,16 @@ class Device:
         self._store.execute("COMMIT")
 
 
+def _rejected(command: dict[str, Any], message: str) -> dict[str, Any]:
+    """The result of a command that the server cannot read."""
+    ((_, given),) = command.items()
+    errors = [{"message": message}]
+    return {"key": given["key"], "outcome": "REJECTED", "conflicts": [], "ticket": None, "userErrors": errors}
+
+
 def _check(response: httpx.Response) -> Any:
-    """The body of a successful answer. Raises `SignedOut`; `NotNow` for what passes; `ValueError` for what is wrong
-    with the request itself."""
+    """The body of a successful answer. Raises `SignedOut`; `NotNow` for what passes; `Malformed`; `ValueError` for what
+    else is wrong with the request itself, such as a document of an old version of the app."""
     if response.status_code == 401:
         raise SignedOut("the token is not valid")
     if response.status_code >= 500:
@@ -227,7 +254,7 @@ def _check(response: httpx.Response) -> Any:
         code = error["extensions"]["code"]
         if code in ("RATE_LIMITED", "BUSY", "TIMEOUT", "UNAVAILABLE", "INTERNAL"):
             raise NotNow(error["message"])
-        raise ValueError(error["message"])
+        raise (Malformed if code in MALFORMED else ValueError)(error["message"])
     return body
 
 

@@ -31,6 +31,7 @@ const STORES = ['state', 'tickets', 'commands'] as const
 const COMMANDS_MAX = 100
 const REQUEST_MAX = 30_000 // ms
 const PASSING = ['RATE_LIMITED', 'BUSY', 'TIMEOUT', 'UNAVAILABLE', 'INTERNAL']
+const MALFORMED = ['BAD_REQUEST', 'BAD_USER_INPUT', 'BODY_TOO_LARGE']
 const TICKET = 'fragment ticket on Ticket { id version reference subject description status priority resolution }'
 const LIST = `query ($filter: TicketFilter, $after: String) {
   tickets(filter: $filter, first: 100, after: $after) {
@@ -46,6 +47,11 @@ const MISSED = `subscription ($filter: TicketFilter, $after: String) { ticketCha
 /** The server cannot be reached, or asks to wait: try again later. Nothing is lost. */
 export class NotNow extends Error {
   override name = 'NotNow'
+}
+
+/** The server cannot read the request, or it is too large: the same again would be refused again. */
+export class Malformed extends Error {
+  override name = 'Malformed'
 }
 
 /** The token is no longer valid, or the device is somebody else's: sign in again. */
@@ -128,14 +134,28 @@ export class Device {
   }
 
   async #sync(): Promise<void> {
-    while ((await this.waiting()).length > 0) await this.#send()
+    for (let queue = await this.waiting(); queue.length > 0; queue = await this.waiting()) {
+      await this.#send(queue.slice(0, COMMANDS_MAX))
+    }
     if (!(await this.#state('cursor'))) await this.#readAll()
     while (!(await this.#catchUp())) await this.#readAll()
   }
 
-  async #send(): Promise<void> {
-    const input = { deviceId: await this.#state('device'), commands: (await this.waiting()).slice(0, COMMANDS_MAX) }
-    const { results, userErrors } = (await this.#ask(APPLY, { input })).commandsApply
+  /** Sends commands. One that the server cannot read spoils a whole request, so the halves are sent then, until that
+   * command is alone: it is set aside, and holds up no other. */
+  async #send(commands: Command[]): Promise<void> {
+    const input = { deviceId: await this.#state('device'), commands }
+    const answer = await this.#ask(APPLY, { input }).catch((error: unknown) => {
+      if (error instanceof Malformed) return error
+      throw error
+    })
+    if (answer instanceof Malformed) {
+      const half = Math.floor(commands.length / 2)
+      if (half === 0) return this.#change((stores) => settle(stores, rejected(commands[0]!, answer.message)))
+      await this.#send(commands.slice(0, half))
+      return this.#send(commands.slice(half))
+    }
+    const { results, userErrors } = answer.commandsApply
     if (userErrors.length > 0) throw new SignedOut(userErrors[0].message)
     await this.#change(async (stores) => {
       for (const result of results as Result[]) {
@@ -219,14 +239,21 @@ export class Device {
   }
 }
 
-/** The data of a successful answer. Throws `SignedOut`; `NotNow` for what passes; `Error` for what is wrong with the
- * request itself. */
+/** The result of a command that the server cannot read. */
+function rejected(command: Command, message: string): Result {
+  const { key } = Object.values(command)[0]!
+  return { key, outcome: 'REJECTED', conflicts: [], ticket: null, userErrors: [{ message }] }
+}
+
+/** The data of a successful answer. Throws `SignedOut`; `NotNow` for what passes; `Malformed`; `Error` for what else is
+ * wrong with the request itself, such as a document of an old version of the app. */
 async function checked(response: Response): Promise<any> {
   if (response.status === 401) throw new SignedOut('the token is not valid')
   if (response.status >= 500) throw new NotNow(`HTTP ${response.status}`)
   const { data, errors } = await online(response.json()) // what a hotel's network says instead is no JSON
   if (!errors) return data
-  throw new (PASSING.includes(errors[0].extensions.code) ? NotNow : Error)(errors[0].message)
+  const { message, extensions: { code } } = errors[0]
+  throw new (PASSING.includes(code) ? NotNow : MALFORMED.includes(code) ? Malformed : Error)(message)
 }
 
 async function* linesOf(response: Response): AsyncGenerator<string> {

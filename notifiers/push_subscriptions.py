@@ -44,14 +44,18 @@ EARLIER: Final = f"""(
 summary."""
 
 _OF_OWNER: Final = "SELECT endpoint, p256dh, auth FROM push_subscriptions WHERE owner = $1 ORDER BY id"
-# One that is being sent is left to its worker.
+# One that is being sent is left to its worker. They are locked in the order of their ids, so that servers whose devices
+# have received the same events do not wait for each other in a circle.
 _DROP_RECEIVED: Final = """
-UPDATE deliveries SET state = 'DROPPED', said = $4, finished_at = now()
-FROM unnest($1::text[], $2::text[], $3::uuid[]) AS received (owner, device_id, event_id)
-JOIN push_subscriptions AS device USING (owner, device_id)
-WHERE deliveries.event_id = received.event_id AND deliveries.channel = 'PUSH'
-    AND lower(deliveries.recipient) = device.id::text
-    AND deliveries.state = 'PENDING' AND deliveries.claimed_until IS NULL"""
+WITH dropped AS (
+    SELECT deliveries.id FROM unnest($1::text[], $2::text[], $3::uuid[]) AS received (owner, device_id, event_id)
+    JOIN push_subscriptions AS device USING (owner, device_id)
+    JOIN deliveries ON deliveries.event_id = received.event_id AND deliveries.channel = 'PUSH'
+        AND lower(deliveries.recipient) = device.id::text
+    WHERE deliveries.state = 'PENDING' AND deliveries.claimed_until IS NULL
+    ORDER BY deliveries.id FOR UPDATE OF deliveries
+)
+UPDATE deliveries SET state = 'DROPPED', said = $4, finished_at = now() FROM dropped WHERE deliveries.id = dropped.id"""
 
 _END: Final = """
 DELETE FROM push_subscriptions USING unnest($1::uuid[], $2::text[]) AS gone (id, endpoint)

@@ -114,7 +114,7 @@ def _is_change(assignment: Mapping[str, Any], given: _Given) -> bool:
             message = "The ticket was unassigned, reassigned or reopened since."
             error = MutationError(UserErrorCode.SUPERSEDED, message, ("assignmentId",))
         case Effect.REFUSED:
-            message = f"The assignment is {state}, so it cannot become {given.step}."
+            message = f"The assignment is {state} and its ticket {assignment['status']}: it cannot become {given.step}."
             error = MutationError(UserErrorCode.NOT_ALLOWED, message, ("to",))
     raise Refused(error, object_id=str(assignment["id"]))
 

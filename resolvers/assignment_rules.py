@@ -1,7 +1,8 @@
 """The rules of an assignment's steps, as plain functions on plain values.
 
 A technician answers an assignment, sets out, arrives and leaves: OFFERED, ACCEPTED, EN_ROUTE, ON_SITE, LEFT. Steps can
-be skipped, because people forget to take them, but not taken back. A skipped step has no time.
+be skipped, because people forget to take them, but not taken back. A skipped step has no time. Once the ticket is
+resolved, the technician can only leave.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def effect(state: AssignmentState, step: AssignmentStep, status: TicketStatus) -
     if state is DECLINED:
         return Effect.REFUSED
     if target is DECLINED:
-        # Afterwards somebody else is to go there.
-        possible = ORDER.index(state) < ORDER.index(ON_SITE) and status in UNRESOLVED
+        possible = ORDER.index(state) < ORDER.index(ON_SITE)  # afterwards somebody else is to go there
     else:
         possible = ORDER.index(state) < ORDER.index(target)
+    # Nobody sets out for what is resolved, but whoever is there leaves.
+    possible = possible and (target is LEFT or status in UNRESOLVED)
     return Effect.CHANGE if possible else Effect.REFUSED

@@ -22,13 +22,13 @@ _PREFIXES: Final = {
 
 
 def me(draft: Draft) -> tuple[Row, list[Condition]]:
-    """One row: the viewer's `role`, `id`, `name`, `email` and `time_zone`, `session_id` if they are signed in with a
-    browser, and `technician_id` or `customer_id` if they have one."""
+    """One row: the viewer's `role`, `subject`, `name`, `email` and `time_zone`, `session_id` if they are signed in with
+    a browser, and `technician_id` or `customer_id` if they have one."""
     viewer = draft.viewer
     no_id = cast(null(), UUID(as_uuid=False))
     row = select(
         literal_column(f"'{viewer.role}'", Text()).label("role"),
-        (literal_column(f"'{_PREFIXES[viewer.role]}'", Text()) + viewer.id).label("id"),
+        (literal_column(f"'{_PREFIXES[viewer.role]}'", Text()) + viewer.id).label("subject"),
         bindparam(VIEWER_EMAIL, type_=Text()).label("email"),
         bindparam(VIEWER_SESSION, type_=UUID(as_uuid=False)).label("session_id"),
         bindparam(VIEWER_NAME, type_=Text()).label("name"),

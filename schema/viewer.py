@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @strawberry.type(name="Viewer", description="The authenticated person or program that sends the request.")
 class Me:
     role: Role = column("role", "Your role.")
-    id: str = column("id", "Your id; for an admin with a token, its subject.")
+    subject: str = column("subject", "By what you are known here: your id, or for an admin with a token its subject.")
     name: str = column("name", "Your name.")
     email: str | None = column("email", "Your e-mail address, if your session or token has one.")
     time_zone: str = column(

@@ -1,8 +1,8 @@
 """`/push/acknowledge`: where a device says that it has a notice.
 
 A service worker posts the notice's token, as plain text, also when nobody is signed in. The token says which delivery
-it is and is signed (`notifiers/vapid.py`), so a wrong one costs no look-up; right ones are limited like confirmations
-of addresses.
+it is and is signed (`notifiers/vapid.py`), so a wrong one costs no look-up, and takes points from its client alone;
+right ones are limited like confirmations of addresses.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ async def acknowledge(request: Request) -> Response:
     attempts: ConfirmAttempts = request.state.acknowledging_attempts
     key: VapidKey | None = request.state.push_key
     info = request_of(request.scope)
+    token = await _token(request)
     wait = attempts.begin(info.client, monotonic())
     if wait:
         info.code = "RATE_LIMITED"
         return Response(status_code=429, headers={"retry-after": str(ceil(wait))})
-    delivery = None if key is None else key.acknowledged(await _token(request))
+    delivery = None if key is None else key.acknowledged(token)
     if delivery is None:
+        attempts.was_no_look_up(info.client, monotonic())
         return Response("This is not the token of a notice.", 400)
     database: Database = request.state.database
     try:

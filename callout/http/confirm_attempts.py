@@ -45,6 +45,12 @@ class ConfirmAttempts:
         for bucket in self._buckets(client, now):
             bucket.give_back(WRONG - RIGHT, now)
 
+    def was_no_look_up(self, client: str | None, now: float) -> None:
+        """Gives back what a wrong attempt has taken from all, so that wrong ones lock out only their own client. One
+        without an address has no points but those."""
+        if self._buckets(client, now) != [self._overall]:
+            self._overall.give_back(WRONG, now)
+
     def _buckets(self, client: str | None, now: float) -> list[Bucket]:
         address = None if client is None else parsed(client)
         if address is None:

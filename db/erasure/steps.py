@@ -271,6 +271,11 @@ _IDENTITY_ENTRIES: Final = f"""
 UPDATE audit_entries SET before = {_without_subject("before")}, after = {_without_subject("after")}
 WHERE object_kind = 'IDENTITY' AND $1::text IN (before ->> 'customer_id', after ->> 'customer_id')"""
 
+# What the customer has changed by themselves, such as by signing in for the first time.
+_OWN_ENTRIES: Final = f"""
+UPDATE audit_entries SET actor_name = '{placeholders.NAME}', client = NULL
+WHERE actor_id = 'cus_' || $1::text AND actor_kind = 'CUSTOMER'"""
+
 _CONFIRMATIONS: Final = """
 UPDATE contact_confirmations SET address = $3, mailbox = NULL, domain = NULL
 WHERE customer_id = $1::uuid OR address ~* $2"""
@@ -303,7 +308,7 @@ ANALYZE customers, deliveries, contact_confirmations, properties,
     inbound_messages (from_address, from_name, subject, message_id, raw, recipients, text),
     articles (problem, solution, search_vector),
     article_words (word),
-    audit_entries (before, after),
+    audit_entries (before, after, actor_name),
     idempotency_keys (key),
     identities (subject),
     webhooks (url, document, variables, suspended_said),
@@ -518,6 +523,7 @@ async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
     await transaction.execute(_IDENTITY_ENTRIES, erasure.customer_id, timeout=STEP_SECONDS)
+    await transaction.execute(_OWN_ENTRIES, erasure.customer_id, timeout=STEP_SECONDS)
     email = placeholders.email(erasure.customer_id)
     await transaction.execute(_CONFIRMATIONS, erasure.customer_id, pattern, email, timeout=STEP_SECONDS)
     await transaction.execute(_KEYS, erasure.customer_id, erasure.everywhere.anywhere, timeout=STEP_SECONDS)

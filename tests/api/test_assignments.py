@@ -396,6 +396,41 @@ async def test_of_several_servers_one_marks_an_assignment(api: Api, database: Da
     assert {await overdue_events(database, ticket) for ticket in tickets} == {1}
 
 
+@pytest.mark.parametrize("status", ["RESOLVED", "CLOSED"])
+async def test_nobody_sets_out_for_a_resolved_ticket_but_leaves_it(api: Api, status: str) -> None:
+    tess = await api.new_technician()
+    ticket, assignment = await assigned(api, tess)
+    await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="By phone.")
+    if status == "CLOSED":
+        await api.done("ticketSetStatus", "__typename", ticketId=ticket, status=status)
+    before = await ticket_of(api, ticket)
+    async with api.technician(tess) as technician:
+        for step in ("ACCEPTED", "EN_ROUTE", "ON_SITE"):
+            assert await refused(technician, assignment, step) == [("NOT_ALLOWED", "to")]
+            assert await ticket_of(api, ticket) == before
+        assert (await advance(technician, assignment, "LEFT"))["state"] == "LEFT"
+
+
+async def test_a_ticket_that_cannot_be_marked_holds_up_no_other(api: Api, database: Database) -> None:
+    await api.done("supportSettingsUpdate", "__typename", overdueMinutes={"medium": 59})
+    tess = await api.new_technician()
+    failing, good = [(await assigned(api, tess))[0] for _ in range(2)]
+    await database.execute(f"""
+        CREATE FUNCTION fail_to_mark() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'not this one'; END $$;
+        CREATE TRIGGER failing BEFORE UPDATE OF assignment_overdue ON tickets FOR EACH ROW
+        WHEN (OLD.id = '{key(failing)}') EXECUTE FUNCTION fail_to_mark()""")
+    try:
+        await late(database, failing, 90)
+        await late(database, good, 60)
+        await until(database, f"assignment_overdue FROM tickets WHERE id = '{key(good)}'")
+        assert [await overdue_events(database, each) for each in (failing, good)] == [0, 1]
+    finally:
+        await database.execute("DROP FUNCTION fail_to_mark() CASCADE")
+    await until(database, f"assignment_overdue FROM tickets WHERE id = '{key(failing)}'")
+    assert await overdue_events(database, failing) == 1
+
+
 async def test_the_minutes_are_bounded_and_kept_if_they_are_left_out(api: Api) -> None:
     shown = "supportSettings { overdueMinutes { low medium high urgent } }"
     for minutes in (-1, 525_601):

@@ -12,10 +12,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from db.enums import Role
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.attached_files import announced
 from tests.helpers.database_checks import Database, dump
 from tests.helpers.schema_walker import id_fields, root_fields
+from tests.helpers.sessions import new_admin, signed_in
 
 Input: TypeAlias = dict[str, Any]
 
@@ -40,6 +42,8 @@ class World:
     article: str
     key: str
     identity: str
+    admin: str
+    session: str
     assignment: str
     delivery: str
     message: str
@@ -85,6 +89,9 @@ class World:
                 "person": {"technicianId": self.technician},
             },
             "identityRevoke": {"identityId": self.identity},
+            "adminCreate": {"name": "n", "email": f"new{n}@admins.test"},
+            "adminUpdate": {"adminId": self.admin},
+            "sessionRevoke": {"sessionId": self.session},
             "webhookCreate": {"url": "https://hooks.invalid/", "document": SUBSCRIPTION},
             **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Update", "RotateSecret", "Resume")},
             **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Test", "Delete")},
@@ -105,6 +112,9 @@ async def world(server: Server) -> AsyncIterator[World]:
         key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
         account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"customerId": customer}}
         identity = await api.done("identityLink", "identity { id }", **account)
+        admin = await new_admin(server.database_url)
+        await signed_in(server.database_url, Role.ADMIN, admin)
+        session = (await api("{ sessions(first: 1) { nodes { id } } }"))["sessions"]["nodes"][0]["id"]
         contact = {"name": "Ann Lee", "email": "ann@lee.test"}
         assigned = {"subject": "s", "description": "d", "contact": contact, "technicianId": await api.new_technician()}
         offered = await api.done("ticketCreate", "ticket { assignment { id } }", **assigned)
@@ -124,6 +134,8 @@ async def world(server: Server) -> AsyncIterator[World]:
             article=article["article"]["id"],
             key=key["apiKey"]["id"],
             identity=identity["identity"]["id"],
+            admin=f"adm_{admin}",
+            session=session,
             assignment=offered["ticket"]["assignment"]["id"],
             delivery=found["deliveries"]["nodes"][0]["id"],
             message=messages["inboundMessages"]["nodes"][0]["id"],
@@ -463,6 +475,8 @@ IDS = [
     ("apiKeyUpdate", "apiKeyId", "key"),
     ("apiKeyRevoke", "apiKeyId", "key"),
     ("identityRevoke", "identityId", "idn"),
+    ("adminUpdate", "adminId", "adm"),
+    ("sessionRevoke", "sessionId", "ses"),
     ("webhookUpdate", "webhookId", "whk"),
     ("webhookRotateSecret", "webhookId", "whk"),
     ("webhookResume", "webhookId", "whk"),
@@ -753,6 +767,9 @@ REQUIRED = {
     "apiKeyRevoke": ("apiKeyId",),
     "identityLink": ("issuer", "subject", "person"),
     "identityRevoke": ("identityId",),
+    "adminCreate": ("name", "email"),
+    "adminUpdate": ("adminId",),
+    "sessionRevoke": ("sessionId",),
     "deliveryRetry": ("deliveryId",),
     "inboundMessageAccept": ("inboundMessageId",),
     "inboundMessageDiscard": ("inboundMessageId",),

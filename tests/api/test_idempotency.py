@@ -20,6 +20,7 @@ from tests.helpers.database_checks import Database, dump
 from tests.helpers.graphql_ws_client import live
 from tests.helpers.push_service import SETTINGS, SUBSCRIPTION
 from tests.helpers.schema_walker import input_fields, root_fields
+from tests.helpers.sessions import new_admin, signed_in
 
 Inputs: TypeAlias = Callable[[Api], Awaitable[dict[str, Any]]]
 
@@ -203,6 +204,20 @@ async def an_identity(api: Api) -> dict[str, Any]:
     return {"identityId": made["identity"]["id"]}
 
 
+async def an_admin(api: Api) -> dict[str, Any]:
+    return {"name": "Ada", "email": f"ada{next(_numbers)}@admins.test"}
+
+
+async def an_admins_change(api: Api) -> dict[str, Any]:
+    made = await api.done("adminCreate", "admin { id }", **await an_admin(api))
+    return {"adminId": made["admin"]["id"], "name": "Ada King"}
+
+
+async def a_session(api: Api) -> dict[str, Any]:
+    await signed_in(api.server.database_url, Role.ADMIN, await new_admin(api.server.database_url))
+    return {"sessionId": (await api("{ sessions(first: 1) { nodes { id } } }"))["sessions"]["nodes"][0]["id"]}
+
+
 async def a_mail(api: Api) -> dict[str, Any]:
     n = next(_numbers)
     return {"message": {"text": f"From: Mia <mia@example.com>\nSubject: Beeping {n}\nMessage-ID: <{n}@x>\n\nIt beeps."}}
@@ -251,6 +266,9 @@ CHANGES: dict[str, tuple[Inputs, dict[str, Any]]] = {
     "tokensRevoke": (a_subject, {"subject": "somebody else"}),
     "identityLink": (an_account, {"subject": "another"}),
     "identityRevoke": (an_identity, {"identityId": f"idn_{NOBODY}"}),
+    "adminCreate": (an_admin, {"name": "Grace"}),
+    "adminUpdate": (an_admins_change, {"name": "Ada Lovelace"}),
+    "sessionRevoke": (a_session, {"sessionId": f"ses_{NOBODY}"}),
     "inboundEmailIngest": (a_mail, {"message": {"text": "From: Bob <bob@example.com>\n\nHello"}}),
     "inboundMessageAccept": (an_automatic_mail, {"contactEmail": "bob@example.com"}),
     "inboundMessageDiscard": (an_automatic_mail, {"inboundMessageId": f"inb_{NOBODY}"}),

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from graphql import is_interface_type, is_object_type
 
+from db.enums import Role
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
 from tests.helpers.attached_files import attach
 from tests.helpers.schema_walker import Everything
+from tests.helpers.sessions import new_admin, signed_in
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -19,6 +21,7 @@ query($id: ID!) { node(id: $id) { __typename id
   ... on Assignment { step: state } ... on TicketEvent { kind }
   ... on Customer { name } ... on Property { address } ... on Technician { technician: name }
   ... on Article { problem } ... on Delivery { state } ... on ApiKey { key: name } ... on Identity { account: subject }
+  ... on Admin { email } ... on Session { userAgent }
   ... on InboundMessage { outcome } ... on AuditEntry { action }
   ... on Webhook { url } ... on WebhookDelivery { attempt } } }
 """
@@ -45,6 +48,9 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         await api.done("inboundEmailIngest", "outcome", message={"text": "From: x@example.com\n\nIt beeps."})
         account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"technicianId": technician}}
         identity = await api.done("identityLink", "identity { id }", **account)
+        admin = await new_admin(server.database_url)
+        await signed_in(server.database_url, Role.ADMIN, admin, user_agent="Firefox")
+        seated = await api("{ sessions { nodes { id userAgent } } admins { nodes { id email } } }")
         made = {"url": "https://hooks.invalid/", "document": "subscription { ticketChanged { __typename } }"}
         webhook = (await api.done("webhookCreate", "webhook { id }", **made))["webhook"]["id"]
         tried = await api.done("webhookTest", "delivery { id attempt }", webhookId=webhook)
@@ -69,6 +75,8 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         "Delivery": listed["deliveries"]["nodes"][0],
         "ApiKey": {"id": key["apiKey"]["id"], "key": "Chatbot"},
         "Identity": {"id": identity["identity"]["id"], "account": "auth0|1"},
+        "Admin": seated["admins"]["nodes"][0],
+        "Session": seated["sessions"]["nodes"][0],
         "InboundMessage": listed["inboundMessages"]["nodes"][0],
         "AuditEntry": listed["auditEntries"]["nodes"][0],
         "Webhook": {"id": webhook, "url": made["url"]},
@@ -119,6 +127,8 @@ async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -
         "Delivery": "dlv",
         "ApiKey": "key",
         "Identity": "idn",
+        "Admin": "adm",
+        "Session": "ses",
         "InboundMessage": "inb",
         "AuditEntry": "aud",
         "Webhook": "whk",
@@ -285,7 +295,7 @@ async def test_objects_that_a_viewer_does_not_see_are_null(api: Api, things: dic
                 assert alone["node"] == node
         return {node["__typename"] for node in nodes if node}
 
-    of_admins = {"ApiKey", "Identity", "InboundMessage", "AuditEntry", "Webhook", "WebhookDelivery"}
+    of_admins = {"ApiKey", "Identity", "Admin", "Session", "InboundMessage", "AuditEntry", "Webhook", "WebhookDelivery"}
     assert await seen(api.technician(ids["Technician"])) == things.keys() - of_admins
     assert await seen(api.customer(ids["Customer"])) == things.keys() - of_admins - {"Article", "Delivery"}
     assert await seen(api.technician(other)) == {"Article"}

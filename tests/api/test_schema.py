@@ -38,11 +38,13 @@ from schema import graphql_schema, schema
 from tests.helpers.api import Api
 from tests.helpers.attached_files import announce, announced, attach, patch
 from tests.helpers.database_checks import Database
+from tests.helpers.database_checks import key as key_of
 from tests.helpers.graphql_ws_client import OF_STREAMS, OF_WINDOWS
 from tests.helpers.inbound_mail import SERVER
 from tests.helpers.paths import ROOT
 from tests.helpers.push_service import SETTINGS, SUBSCRIPTION
 from tests.helpers.response_checker import departures
+from tests.helpers.sessions import signed_in
 
 PRINTED = ROOT / "schema" / "schema.graphql"
 BUILT_IN = {"Int", "Float", "String", "Boolean", "ID"}
@@ -160,6 +162,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
         *("Identity", "InboundMessage", "AuditEntry", "Attachment", "Webhook", "WebhookDelivery"),
+        *("Admin", "Session"),
     }
     for type_ in connections:
         assert is_object_type(type_)
@@ -217,7 +220,7 @@ def test_every_node_has_an_id_and_every_id_is_of_type_id(printed: GraphQLSchema)
     assert {t.name for t in printed.get_possible_types(node)} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article"),
         *("Attachment", "Assignment", "Delivery", "ApiKey", "Identity", "InboundMessage", "AuditEntry"),
-        *("Webhook", "WebhookDelivery"),
+        *("Webhook", "WebhookDelivery", "Admin", "Session"),
     }
     for type_ in own_types(printed):
         if is_object_type(type_) and "id" in type_.fields:
@@ -247,6 +250,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
         *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
+        *("Session.admin", "Session.technician", "Session.customer", "Viewer.session", "Viewer.email"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *(f"{name}.occurredAt" for name in ("Note", "TicketEvent", "TicketChange")),
         *("TicketChange.key", "Property.accessNotes"),
@@ -520,6 +524,16 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     identity = (await done("identityLink", **account, person={"customerId": customer}))["identity"]["id"]
     await done("identityLink", **account | {"subject": "auth0|2"}, person={"technicianId": technician})
     await done("identityRevoke", identityId=identity)
+    ada = (await done("adminCreate", name="Ada", email="ada@admins.test"))["admin"]["id"]
+    await done("adminUpdate", adminId=ada, name="Ada King")
+    people = {Role.ADMIN: ada, Role.TECHNICIAN: technician, Role.CUSTOMER: customer}
+    secrets = [await signed_in(api.server.database_url, role, key_of(id_)) for role, id_ in people.items()]
+    async with Api(api.server) as browser:
+        browser.http.headers["authorization"] = f"Bearer {secrets[0]}"
+        await answers.answer(browser, "{ me { subject email session { id admin { id } } } }", {})
+    await answers.answer(api, "{ sessions { nodes { id technician { id } customer { id } } } }", {})
+    session = (await api("query($id: ID) { sessions(technicianId: $id) { nodes { id } } }", id=technician))["sessions"]
+    await done("sessionRevoke", sessionId=session["nodes"][0]["id"])
     assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
     await done("pushSubscriptionSet", **SUBSCRIPTION)
     await done("pushSubscriptionRemove", deviceId=SUBSCRIPTION["deviceId"])
@@ -576,6 +590,9 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("apiKeyRevoke", {"apiKeyId": "key_00000000-0000-7000-8000-000000000000"}),
         ("tokensRevoke", {"everyone": False}),
         ("identityLink", account | {"subject": " ", "person": {"customerId": customer}}),
+        ("adminCreate", {"name": "", "email": "ada@admins.test"}),
+        ("adminUpdate", {"adminId": ada, "active": False}),
+        ("sessionRevoke", {"sessionId": session["nodes"][0]["id"]}),
         ("identityRevoke", {"identityId": "idn_00000000-0000-7000-8000-000000000000"}),
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
         ("pushSubscriptionSet", SUBSCRIPTION | {"auth": "short"}),

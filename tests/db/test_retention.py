@@ -24,6 +24,8 @@ from db.retention import (
     PUSH_SUBSCRIPTIONS,
     RAW_MAIL,
     REJECTED_ATTACHMENTS,
+    SESSIONS,
+    SIGN_IN_LINKS,
     USED_STREAM_TICKETS,
     WEBHOOK_DELIVERIES,
     Retained,
@@ -33,7 +35,10 @@ from tests.helpers.database_checks import Database
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
-EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, DEVICES, USED_STREAM_TICKETS, WEBHOOK_DELIVERIES]
+EACH = [
+    *(DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, DEVICES, USED_STREAM_TICKETS, WEBHOOK_DELIVERIES),
+    *(SESSIONS, SIGN_IN_LINKS),
+]
 
 _WRITE = {
     DELIVERIES: """
@@ -55,6 +60,18 @@ FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     IDEMPOTENCY_KEYS: """
 INSERT INTO idempotency_keys (caller, key, request_hash, object_id, created_at)
 SELECT 'ADMIN:boss', gen_random_uuid()::text, '', $3::uuid, now() - $1::interval FROM generate_series(1, $2::int)""",
+    SESSIONS: """
+WITH admin AS (
+    INSERT INTO admins (id, name, email) VALUES (gen_random_uuid(), 'Ada', gen_random_uuid()::text) RETURNING id)
+INSERT INTO sessions (id, secret_hash, admin_id, user_agent, used_at)
+SELECT gen_random_uuid(), uuid_send(gen_random_uuid()), admin.id, '', now() - $1::interval
+FROM admin, generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
+    SIGN_IN_LINKS: """
+WITH admin AS (
+    INSERT INTO admins (id, name, email) VALUES (gen_random_uuid(), 'Ada', gen_random_uuid()::text) RETURNING id)
+INSERT INTO sign_in_links (secret_hash, admin_id, next_path, created_at)
+SELECT uuid_send(gen_random_uuid()), admin.id, '', now() - $1::interval
+FROM admin, generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     USED_STREAM_TICKETS: """
 INSERT INTO used_stream_tickets (id, expires_at)
 SELECT gen_random_uuid(), now() - $1::interval FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
@@ -192,6 +209,8 @@ def test_what_is_kept_forever_by_default() -> None:
         PUSH_SUBSCRIPTIONS: 90 * DAY,
         WEBHOOK_DELIVERIES: 30 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),
+        SESSIONS: 30 * DAY,
+        SIGN_IN_LINKS: timedelta(hours=1),
     }
 
 

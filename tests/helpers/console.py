@@ -17,11 +17,14 @@ expect.set_options(timeout=WITHIN_MILLISECONDS)
 
 
 @asynccontextmanager
-async def admin_at(browser: Browser, server: Server, name: str, **context_options: Any) -> AsyncIterator[Page]:
-    """An admin with this name, in a browser of their own. At the end their page must not have failed."""
+async def admin_at(
+    browser: Browser, server: Server, name: str, key: str | None = None, **context_options: Any
+) -> AsyncIterator[Page]:
+    """An admin, new unless there is a key, in a browser of their own. At the end their page must not have failed."""
     context = await browser.new_context(base_url=server.url, **context_options)
     context.set_default_timeout(WITHIN_MILLISECONDS)
-    await sign_in(context, server.url, server.database_url, Role.ADMIN, await new_admin(server.database_url, name))
+    key = key or await new_admin(server.database_url, name)
+    await sign_in(context, server.url, server.database_url, Role.ADMIN, key)
     page = await context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

@@ -131,7 +131,7 @@ async def node_device(script: Path, name: str, url: str, token: str) -> AsyncIte
     """A device of the script `device.mjs`, beside what `compile_device` has made."""
     options = json.dumps({"name": name, "url": url, "token": token})
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec("node", script, options, stdin=pipe, stdout=pipe, limit=2**20)
+    process = await asyncio.create_subprocess_exec("node", script, options, stdin=pipe, stdout=pipe, limit=2**22)
     try:
         yield NodeDevice(process)
     finally:
@@ -187,6 +187,29 @@ async def check_offline_work(api: Api, technician: str, database: Database, open
         await api.done("ticketAssign", "__typename", ticketId=mine, technicianId=None)
         await device.sync()
         assert [ticket["id"] for ticket in await device.tickets()] == [taken]
+
+
+async def check_malformed_commands(api: Api, technician: str, database: Database, open_device: OpenDevice) -> None:
+    """Commands that the server cannot read are set aside with the reason, and hold up none of the others."""
+    ticket = await api.new_ticket(technicianId=technician)
+    async with (
+        api.technician(technician) as tess,
+        open_device("malformed", api.server.url, token_of(tess)) as device,
+    ):
+        bodies = [f"Note {number}." for number in range(5)]
+        malformed = [await device.do("note", ticketId=ticket, body=7)]
+        for body in bodies:
+            await device.do("note", ticketId=ticket, body=body)
+        malformed.append(await device.do("status", ticketId=ticket, status="NEARLY"))
+        malformed.append(await device.do("note", ticketId=ticket, body="x" * 1_500_000))
+        await device.sync()
+        assert await device.waiting() == []
+        results = [result for _, result in await device.unsettled()]
+        assert [(result["key"], result["outcome"]) for result in results] == [(key, "REJECTED") for key in malformed]
+        assert all(result["userErrors"][0]["message"] for result in results)
+        rows = await database.fetch("SELECT body FROM notes WHERE ticket_id = $1::uuid ORDER BY created_at", ticket[4:])
+        assert [row["body"] for row in rows] == bodies
+        assert [each["id"] for each in await device.tickets()] == [ticket]
 
 
 @dataclass

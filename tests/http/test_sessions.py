@@ -21,7 +21,7 @@ from tests.helpers.database_checks import Database, key
 from tests.helpers.graphql_ws_client import WITHIN
 from tests.helpers.sessions import headers, new_admin, signed_in
 
-ME = "{ me { role id session { id } } sessions { totalCount } }"
+ME = "{ me { role id: subject session { id } } sessions { totalCount } }"
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ async def who(browser: httpx.AsyncClient) -> str | None:
     """The id of the person who is signed in. The cookie is sent by hand: `httpx` keeps `Secure` ones for https."""
     secret = browser.cookies.get(NAME)
     given = {"cookie": f"{NAME}={secret}", "x-requested-with": "callout"}
-    answer = await browser.post("/graphql", json={"query": "{ me { id } }"}, headers=given)
+    answer = await browser.post("/graphql", json={"query": "{ me { id: subject } }"}, headers=given)
     return str(answer.json()["data"]["me"]["id"]) if answer.status_code == 200 else None
 
 

@@ -17,6 +17,7 @@ from tests.helpers.database_checks import Database
 from tests.helpers.devices import (
     EXAMPLE_MODULE,
     PYTHON,
+    check_malformed_commands,
     check_offline_work,
     check_under_fire,
     python_device,
@@ -35,6 +36,12 @@ async def test_what_was_done_offline_shows_at_once_and_is_sent_once(
     api: Api, technician: str, database: Database, tmp_path: Path
 ) -> None:
     await check_offline_work(api, technician, database, partial(python_device, tmp_path))
+
+
+async def test_a_command_that_the_server_cannot_read_holds_up_no_other(
+    api: Api, technician: str, database: Database, tmp_path: Path
+) -> None:
+    await check_malformed_commands(api, technician, database, partial(python_device, tmp_path))
 
 
 async def test_a_device_says_why_it_cannot_go_on(api: Api, technician: str, tmp_path: Path) -> None:

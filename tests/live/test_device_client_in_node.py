@@ -13,6 +13,7 @@ from tests.helpers.api import Api
 from tests.helpers.database_checks import Database
 from tests.helpers.devices import (
     EXAMPLE_MODULE,
+    check_malformed_commands,
     check_offline_work,
     check_under_fire,
     compile_device,
@@ -43,6 +44,12 @@ async def test_what_was_done_offline_shows_at_once_and_is_sent_once(
     api: Api, technician: str, database: Database, program: Path
 ) -> None:
     await check_offline_work(api, technician, database, partial(node_device, program))
+
+
+async def test_a_command_that_the_server_cannot_read_holds_up_no_other(
+    api: Api, technician: str, database: Database, program: Path
+) -> None:
+    await check_malformed_commands(api, technician, database, partial(node_device, program))
 
 
 async def test_a_device_says_why_it_cannot_go_on(api: Api, technician: str, program: Path) -> None:

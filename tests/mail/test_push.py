@@ -23,6 +23,7 @@ from tests.helpers.database_checks import Database, key, until
 from tests.helpers.graphql_ws_client import CHANGES, WITHIN, live, socket
 from tests.helpers.notifications import notification
 from tests.helpers.push_service import CONTACT, KEY, Answer, Device, PushService, channel, notifying, push_service
+from tests.helpers.upgrading import connected
 
 AT_ONCE = Pace(retry=0.1, retry_max=0.2, settling=0.0)
 NEVER = Pace(settling=3_600.0)
@@ -577,6 +578,35 @@ async def test_an_acknowledged_notice_is_not_sent_again(
         assert (await worker.post("/push/acknowledge", content=token)).status_code == 204
     ((state, _),) = await finished(database)
     assert state == "SENT"
+
+
+async def test_servers_whose_devices_have_received_the_same_events_do_not_wait_in_a_circle(
+    api: Api, database: Database, service: PushService, database_url: str
+) -> None:
+    """Each waits for the notice with the lowest id first, whatever it has received first, and holds none meanwhile."""
+    tess = await api.new_technician()
+    await phone_of(api, tess, service)
+    for _ in range(2):
+        await assigned(api, tess)
+    rows = await database.fetch(
+        "SELECT delivery.id, device.owner, device.device_id, delivery.event_id::text FROM deliveries AS delivery"
+        " JOIN push_subscriptions AS device ON device.id::text = lower(delivery.recipient)"
+        " WHERE delivery.channel = 'PUSH' ORDER BY delivery.id"
+    )
+    received = [push_subscriptions.ReceivedEvent(*row[1:]) for row in rows]
+    assert len(received) == 2
+    async with connected(database_url) as one, connected(database_url) as other:
+        for order in (received, received[::-1]):
+            async with asyncio.timeout(WITHIN), one.transaction():
+                await one.fetch("SELECT FROM deliveries WHERE id = $1 FOR UPDATE", rows[0]["id"])
+                dropping = asyncio.create_task(push_subscriptions.drop_received(other, order))
+                waits = f"count(*) > 0 FROM pg_locks WHERE NOT granted AND pid = {other.get_server_pid()}"
+                await until(database, waits)
+                await one.fetch("SELECT FROM deliveries WHERE id = $1 FOR UPDATE NOWAIT", rows[1]["id"])
+            await dropping
+            states = await database.fetch("SELECT state FROM deliveries WHERE channel = 'PUSH'")
+            assert [row["state"] for row in states] == ["DROPPED"] * 2
+            await database.execute("UPDATE deliveries SET state = 'PENDING', finished_at = NULL, said = NULL")
 
 
 async def test_guesses_of_tokens_are_limited_for_each_client(server: Server) -> None:

@@ -32,10 +32,13 @@ def test_steps_can_be_skipped_but_not_taken_back(state: AssignmentState, status:
             assert effect(state, step, status) is (Effect.CHANGE if allowed else Effect.REFUSED), step
 
 
-def test_a_resolved_ticket_is_not_declined_but_left() -> None:
-    for state, status in itertools.product(ORDER[:3], (RESOLVED, CLOSED)):
-        assert effect(state, AssignmentStep.DECLINED, status) is Effect.REFUSED
-        assert effect(state, AssignmentStep.LEFT, status) is Effect.CHANGE
+def test_a_resolved_ticket_is_only_left() -> None:
+    for state, status, step in itertools.product(ORDER[:-1], (RESOLVED, CLOSED), STEPS):
+        if step.value == state.value:
+            expected = Effect.REPEATED
+        else:
+            expected = Effect.CHANGE if step is AssignmentStep.LEFT else Effect.REFUSED
+        assert effect(state, step, status) is expected, (state, step)
 
 
 def test_nothing_is_done_with_a_superseded_assignment() -> None:

@@ -51,3 +51,18 @@ def test_a_client_that_is_refused_takes_nothing_from_the_others() -> None:
     on = ConfirmAttempts(NOW)
     attempts(on, "192.0.2.1", 10_000)
     assert attempts(on, "192.0.2.2", 1) == 1
+
+
+def test_wrong_attempts_that_cost_no_look_up_take_nothing_from_the_others() -> None:
+    on = ConfirmAttempts(NOW)
+    for n in range(2 * int(OVERALL / WRONG)):
+        client = f"10.0.{n // 250}.{n % 250}"
+        assert not on.begin(client, NOW)
+        on.was_no_look_up(client, NOW)
+    assert attempts(on, "192.0.2.1", 1) == 1
+    assert attempts(on, "10.0.0.1", WRONG_MOST) == WRONG_MOST - 1
+    nobody = ConfirmAttempts(NOW)
+    for _ in range(int(OVERALL / WRONG)):
+        assert not nobody.begin(None, NOW)
+        nobody.was_no_look_up(None, NOW)
+    assert nobody.begin(None, NOW) > 0

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from tests.helpers.api import Api, Server
+from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.console import admin_at, before, with_answers_lost, without_connection
 
 pytestmark = pytest.mark.skipif(
@@ -242,3 +243,27 @@ async def test_the_form_works_by_keyboard_alone(api: Api, form: Page) -> None:
     await expect(form.get_by_role("heading", name="By keyboard")).to_be_visible()
     [made] = await tickets(api, "By keyboard")
     assert (made["contact"]["name"], made["priority"]) == ("Kay Board", "URGENT")
+
+
+async def test_the_form_is_in_french_for_those_who_read_french(browser: Browser, server: Server) -> None:
+    async with admin_at(browser, server, "Anne", locale="fr-CA") as form:
+        await form.goto("/tickets/new")
+        await expect(form.get_by_role("heading", name="Nouveau billet")).to_be_visible()
+        await expect(form.get_by_label("Priorité").locator("option:checked")).to_have_text("Moyenne")
+        await form.get_by_role("button", name="Créer le billet").click()
+        await has_error(form, "Sujet", "obligatoire")
+
+
+async def test_axe_finds_nothing_in_any_state(api: Api, form: Page) -> None:
+    assert await problems_in_both_themes(form) == []
+    customer = await api.new_customer(name="Accessible Customer")
+    await api.new_property(customer)
+    await search(form).fill("accessible")
+    await expect(form.get_by_role("option", name="Accessible Customer")).to_be_visible()
+    await form.keyboard.press("ArrowDown")
+    assert await problems_in_both_themes(form) == []
+    await form.keyboard.press("Enter")
+    await expect(form.get_by_label("Property")).to_be_visible()
+    await create(form)
+    await has_error(form, "Subject", "required")
+    assert await problems_in_both_themes(form) == []

@@ -3,16 +3,18 @@ or a hostile text come in between."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, Route, WebSocketRoute, expect
+from playwright.async_api import Browser, Dialog, Locator, Page, Route, WebSocketRoute, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from db.enums import Role
 from tests.helpers.api import Api, Server
+from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.console import admin_at, before, with_answers_lost, without_connection
 from tests.helpers.database_checks import Database, key
 from tests.helpers.photos import photo
@@ -124,10 +126,10 @@ async def test_the_dropdowns_save_at_once_and_the_colleague_sees_it(api: Api, an
     await shows(ann.get_by_label("Assign To"), "Unassigned")
 
 
-async def step(technician: Api, api: Api, ticket: str, action: str) -> None:
+async def step(technician: Api, api: Api, ticket: str, action: str, **given: str) -> None:
     query = "query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }"
     assignment = (await api(query, id=ticket))["ticket"]["assignment"]["id"]
-    await technician.done("assignmentAdvance", "assignment { state }", assignmentId=assignment, to=action)
+    await technician.done("assignmentAdvance", "assignment { state }", assignmentId=assignment, to=action, **given)
 
 
 async def test_a_change_is_saved_once_the_connection_is_back(api: Api, ann: Page) -> None:
@@ -138,8 +140,15 @@ async def test_a_change_is_saved_once_the_connection_is_back(api: Api, ann: Page
         await priority.select_option(label="High")
         await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
         await shows(priority, "High")
+        assert await asks_before_leaving(ann)
     await expect(ann.get_by_text("Saved", exact=True)).to_be_visible()
+    assert not await asks_before_leaving(ann)
     assert (await state_of(api, ticket))["priority"] == "HIGH"
+
+
+async def asks_before_leaving(page: Page) -> bool:
+    """Whether the page would have the browser ask before it is closed."""
+    return bool(await page.evaluate("() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"))
 
 
 async def test_a_colleagues_change_is_shown_and_not_overwritten(api: Api, ann: Page) -> None:
@@ -153,6 +162,7 @@ async def test_a_colleagues_change_is_shown_and_not_overwritten(api: Api, ann: P
     await shows(priority, "Low")
     assert (await state_of(api, ticket))["priority"] == "LOW"
     await ann.get_by_role("button", name="Set to Urgent").click()
+    await expect(priority).to_be_focused()
     await expect(ann.get_by_text("Saved", exact=True)).to_be_visible()
     assert (await state_of(api, ticket))["priority"] == "URGENT"
 
@@ -219,6 +229,25 @@ async def test_a_note_whose_answer_is_lost_is_added_once(api: Api, ann: Page) ->
     assert [one["body"] for one in (await state_of(api, ticket))["notes"]["nodes"]] == ["Only once"]
 
 
+async def test_a_note_that_was_changed_after_its_answer_was_lost_is_kept(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    text = ann.get_by_label("Note Text")
+    async with with_answers_lost(ann, "noteAdd"):
+        await text.fill("First version")
+        await ann.get_by_role("button", name="Add Note").click()
+        await expect(ann.get_by_text("No connection. It is saved as soon as")).to_be_visible()
+        await ann.reload()
+    await text.fill("Second version")
+    await ann.get_by_role("button", name="Add Note").click()
+    await expect(text).to_have_accessible_description(re_of("Your note was already added"))
+    await expect(text).to_have_value("Second version")
+    await ann.get_by_role("button", name="Add Note").click()
+    await expect(text).to_have_value("")
+    bodies = [one["body"] for one in (await state_of(api, ticket))["notes"]["nodes"]]
+    assert bodies == ["First version", "Second version"]
+
+
 async def test_quoted_history_is_folded(api: Api, ann: Page, database: Database) -> None:
     ticket = await api.new_ticket()
     await database.execute(
@@ -250,7 +279,9 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
         await shows(page.get_by_label("Status", exact=True), "Resolved")
         await expect(page.get_by_text("Replaced backup battery.")).to_be_visible()
         await expect(page.get_by_role("button", name="Mark Resolved")).to_have_count(0)
+    await expect(ann.get_by_role("heading", name="Resolution")).to_be_focused()
     await ann.get_by_role("button", name="Add to Knowledge Base").click()
+    await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_be_focused()
     await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_have_attribute(
         "href", re_of("/articles/art_")
     )
@@ -262,6 +293,23 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
     articles = (await api('{ articles(search: "panel beeps") { nodes { problem solution published } } }'))["articles"]
     expected = {"problem": "Panel beeps after outage", "solution": "Replaced backup battery.", "published": False}
     assert articles["nodes"] == [expected]
+
+
+async def test_a_colleagues_resolution_is_not_overwritten_and_mine_not_lost(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    await ann.get_by_role("textbox", name="Resolution").fill("Mine.")
+    theirs = lambda: api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Theirs.")  # noqa: E731
+    await before(ann, "ticketResolve", theirs)
+    await ann.get_by_role("button", name="Mark Resolved").click()
+    await expect(ann.get_by_text("This is what you had typed when a colleague resolved the ticket.")).to_be_visible()
+    resolution = ann.get_by_role("region", name="Resolution")
+    await expect(resolution.get_by_text("Theirs.")).to_be_visible()
+    assert (await state_of(api, ticket))["resolution"] == "Theirs."
+    await resolution.get_by_role("button", name="Replace the resolution with mine").click()
+    await expect(resolution.get_by_text("Theirs.")).to_have_count(0)
+    await expect(resolution.get_by_text("Mine.")).to_have_count(1)
+    assert (await state_of(api, ticket))["resolution"] == "Mine."
 
 
 async def test_what_was_typed_survives_reloads_and_the_end_of_the_session(api: Api, server: Server, ann: Page) -> None:
@@ -289,6 +337,37 @@ async def test_what_was_typed_survives_reloads_and_the_end_of_the_session(api: A
     await opened(ann, api, ticket)
     await expect(ann.get_by_label("Note Text")).to_have_value("Half a note")
     assert (await state_of(api, ticket))["notes"]["nodes"] == []
+
+
+async def test_what_is_open_survives_a_sign_out_in_another_tab(api: Api, browser: Browser, server: Server) -> None:
+    """Signing out deletes the other drafts, after a question."""
+    admin = await new_admin(server.database_url, "Ann Admin")
+    async with admin_at(browser, server, "Ann Admin", admin) as ann:
+        ticket, closed = await api.new_ticket(), await api.new_ticket()
+        await opened(ann, api, closed)
+        await ann.get_by_label("Note Text").fill("Not open any more")
+        await opened(ann, api, ticket)
+        await ann.get_by_label("Note Text").fill("Half a note")
+        questions: list[str] = []
+
+        async def answer(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            await dialog.accept()
+
+        tab = await ann.context.new_page()
+        tab.on("dialog", answer)
+        await tab.goto("/tickets/new")
+        await tab.get_by_text("Ann Admin").click()
+        await tab.get_by_role("button", name="Sign out").click()
+        await tab.wait_for_url("**/sign-in*")
+        await ann.wait_for_url("**/sign-in*")
+        assert questions == ["2 drafts that you have not sent will be deleted. Sign out?"]
+        await sign_in(ann.context, server.url, server.database_url, Role.ADMIN, admin)
+        await opened(ann, api, ticket)
+        await expect(ann.get_by_label("Note Text")).to_have_value("Half a note")
+        await opened(ann, api, closed)
+        await expect(ann.get_by_label("Note Text")).to_be_editable()
+        await expect(ann.get_by_label("Note Text")).to_have_value("")
 
 
 async def test_two_tabs_have_a_draft_each(api: Api, ann: Page) -> None:
@@ -342,9 +421,7 @@ async def test_a_file_is_uploaded_cut_off_and_goes_on(api: Api, ann: Page, bob: 
         await (route.abort() if route.request.method == "PATCH" and patches == 1 else route.continue_())
 
     await ann.route("**/uploads/**", cut)
-    async with ann.expect_file_chooser() as choosing:
-        await files.get_by_role("button", name="Add files").click()
-    await (await choosing.value).set_files({"name": "panel.jpg", "mimeType": "image/jpeg", "buffer": photo()})
+    await choose(ann, {"name": "panel.jpg", "mimeType": "image/jpeg", "buffer": photo()})
     for page in (ann, bob):
         await expect(page.get_by_role("button", name="Open panel.jpg")).to_be_visible()
     assert patches >= 2
@@ -463,3 +540,126 @@ async def test_what_was_missed_arrives_when_the_connection_is_back(api: Api, ann
     await expect(ann.get_by_text("During the cut")).to_have_count(1)
     await expect(ann.get_by_text("Before the cut")).to_have_count(1)
     await expect(ann.get_by_text("What you see may be out of date")).to_have_count(0)
+
+
+async def test_an_upload_that_was_left_goes_on_with_the_same_file(api: Api, ann: Page) -> None:
+    """The page is left in the middle of a file of two pieces. The same file, chosen again, is the same attachment."""
+    ticket = await api.new_ticket()
+    await opened(ann, api, ticket)
+    contents = {"name": "film.bin", "mimeType": "application/octet-stream", "buffer": b"a film" * 500_000}
+    offsets: list[str | None] = []
+
+    async def stop(route: Route) -> None:
+        offset = await route.request.header_value("upload-offset")
+        offsets.append(offset)
+        await (route.abort() if offset not in (None, "0") else route.continue_())
+
+    await ann.route("**/uploads/**", stop)
+    await choose(ann, contents)
+    await expect(ann.get_by_text("Waiting for the connection")).to_be_visible()
+    ann.on("dialog", lambda dialog: dialog.accept())
+    await ann.reload()
+    await ann.unroute("**/uploads/**")
+    await expect(ann.get_by_text("Being uploaded")).to_be_visible()
+    offsets.clear()
+    ann.on("request", lambda request: offsets.append(request.headers.get("upload-offset")))
+    await choose(ann, contents)
+    await expect(ann.get_by_role("link", name="Download film.bin")).to_have_count(1)
+    assert [offset for offset in offsets if offset is not None] == [str(2 * 2**20)]
+
+
+async def choose(page: Page, contents: Any) -> None:
+    async with page.expect_file_chooser() as choosing:
+        await page.get_by_role("button", name="Add files").click()
+    await (await choosing.value).set_files(contents)
+
+
+async def test_a_technician_who_declines_or_is_silent_is_seen(api: Api, ann: Page, database: Database) -> None:
+    tech = await api.new_technician(name="Dan Declines")
+    ticket = await api.new_ticket(technicianId=tech)
+    await database.execute("UPDATE tickets SET assignment_overdue = true WHERE id = $1", key(ticket))
+    await opened(ann, api, ticket)
+    await expect(ann.get_by_text("No answer in time")).to_be_visible()
+    async with api.technician(tech) as dan:
+        await step(dan, api, ticket, "DECLINED", reason="On holiday")
+    await expect(ann.get_by_text("Dan Declines declined: On holiday")).to_be_visible()
+    await expect(ann.get_by_text("No answer in time")).to_have_count(0)
+    await shows(ann.get_by_label("Assign To"), "Unassigned")
+
+
+async def test_axe_finds_nothing_in_any_state(api: Api, ann: Page, database: Database) -> None:
+    customer = await api.new_customer()
+    home = await api.new_property(customer, accessNotes="Key under the mat.")
+    tech = await api.new_technician(name="Axel Axe")
+    ticket = await api.new_ticket(customerId=customer, propertyId=home, technicianId=tech)
+    await database.execute("UPDATE tickets SET assignment_overdue = true WHERE id = $1", key(ticket))
+    for internal in (True, False):
+        await api.done("noteAdd", "__typename", ticketId=ticket, body="See https://a.example", internalOnly=internal)
+    await opened(ann, api, ticket)
+    await choose(ann, {"name": "panel.jpg", "mimeType": "image/jpeg", "buffer": photo()})
+    await expect(ann.get_by_role("button", name="Open panel.jpg")).to_be_visible()
+    await ann.get_by_text("History").click()
+    await ann.get_by_text("Notifications").click()
+    await expect(ann.get_by_text("created the ticket")).to_be_visible()
+    assert await problems_in_both_themes(ann) == []
+    await hand_over(ann, "drop", "empty.txt", "")
+    await ann.get_by_role("button", name="Add Note").click()
+    await ann.get_by_role("button", name="Mark Resolved").click()
+    await ann.get_by_role("region", name="Notes").get_by_label("Internal Only").uncheck()
+    await before(ann, "ticketUpdate", lambda: api.done("ticketUpdate", "__typename", ticketId=ticket, priority="LOW"))
+    await ann.get_by_label("Priority").select_option(label="Urgent")
+    await expect(ann.get_by_role("button", name="Set to Urgent")).to_be_visible()
+    assert await problems_in_both_themes(ann) == []
+    await ann.get_by_role("button", name="Open panel.jpg").click()
+    await expect(ann.get_by_role("dialog")).to_be_visible()
+    assert await problems_in_both_themes(ann) == []
+    await ann.keyboard.press("Escape")
+    await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
+    await ann.get_by_role("button", name="Add to Knowledge Base").click()
+    await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_be_visible()
+    assert await problems_in_both_themes(ann) == []
+
+
+async def test_the_keys_lead_to_what_is_done_most(api: Api, ann: Page) -> None:
+    await opened(ann, api, await api.new_ticket())
+    places = {"n": "Note Text", "s": "Status", "p": "Priority", "a": "Assign To", "r": "Resolution"}
+    for letter, label in places.items():
+        await ann.locator("body").evaluate("() => document.activeElement.blur()")
+        await ann.keyboard.press(letter)
+        await expect(ann.get_by_label(label, exact=True).and_(ann.locator("select, textarea"))).to_be_focused()
+    await expect(ann.get_by_label("Note Text")).to_have_value("")
+
+
+async def test_earlier_notes_are_read_when_asked_for(api: Api, ann: Page) -> None:
+    ticket = await api.new_ticket()
+    for number in range(60):
+        await api.done("noteAdd", "__typename", ticketId=ticket, body=f"Note number {number}.")
+    await opened(ann, api, ticket)
+    notes = ann.get_by_role("region", name="Notes").get_by_role("listitem")
+    await expect(notes).to_have_count(50)
+    await ann.get_by_role("button", name="Show earlier notes").click()
+    await expect(notes).to_have_count(60)
+    await expect(notes.first).to_contain_text("Note number 0.")
+    await expect(notes.last).to_contain_text("Note number 59.")
+    await expect(ann.get_by_role("button", name="Show earlier notes")).to_have_count(0)
+
+
+async def test_after_a_reset_the_ticket_is_read_again(api: Api, ann: Page) -> None:
+    """As after a failover that has lost events: the cursor of the page is of no use any more."""
+    ticket = await api.new_ticket()
+
+    async def connect(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        async def pass_on(message: str | bytes) -> None:
+            sent = json.loads(message)
+            if "ticketFollow" in str(sent) and sent["payload"]["variables"].get("after"):
+                await api.done("noteAdd", "__typename", ticketId=ticket, body="Not in the stream")
+                sent["payload"]["variables"]["after"] = "of another log"
+            server.send(json.dumps(sent))
+
+        socket.on_message(pass_on)
+
+    await ann.route_web_socket("**/graphql", connect)
+    await opened(ann, api, ticket)
+    await expect(ann.get_by_text("Not in the stream")).to_have_count(1)

@@ -4,12 +4,8 @@ import { useEffect, useRef } from "preact/hooks";
 import { upload as texts } from "../texts/upload.ts";
 import type { Failure, FileUpload, Uploads } from "./upload.ts";
 
-/** A button that lets people choose files. `accept` and `capture` are those of the input. */
-export function FileButton({ add, accept, capture }: {
-  add: (files: File[]) => void;
-  accept?: string;
-  capture?: "environment";
-}) {
+/** A button that lets people choose files. */
+export function FileButton({ add }: { add: (files: File[]) => void }) {
   const input = useRef<HTMLInputElement>(null);
   return (
     <>
@@ -19,8 +15,6 @@ export function FileButton({ add, accept, capture }: {
         type="file"
         multiple
         hidden
-        accept={accept}
-        capture={capture}
         onChange={({ currentTarget }) => {
           add([...currentTarget.files ?? []]);
           currentTarget.value = "";

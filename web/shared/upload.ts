@@ -3,8 +3,9 @@
  * The key of the announcement is made from the file and the ticket. So the same file, chosen again after the page was
  * left in the middle of it, is the same attachment, and the upload goes on where it was. */
 
-import { effect, type ReadonlySignal, signal } from "@preact/signals";
+import { type ReadonlySignal, signal } from "@preact/signals";
 import { execute, newKey, ownUrl, Unreachable } from "./client.ts";
+import { askBeforeLeaving } from "./leaving.ts";
 import { UploadAnnounce, type UploadAnnounceMutation } from "./operations.ts";
 import { pause, type Send, upload, UploadRefused, type Wait } from "./tus.ts";
 
@@ -140,7 +141,9 @@ export class Uploads {
   readonly files: ReadonlySignal<readonly FileUpload[]> = this.#files;
 
   /** `done` is called with each file that has arrived. */
-  constructor(private readonly done: (file: FileUpload) => void = () => {}) {}
+  constructor(private readonly done: (file: FileUpload) => void = () => {}) {
+    askBeforeLeaving(() => this.#files.value.some(({ state }) => state.value !== "DONE" && state.value !== "FAILED"));
+  }
 
   add(files: Iterable<File>, target: Target): void {
     const added = [...files].map((file) => new FileUpload(file, target));
@@ -160,11 +163,6 @@ export class Uploads {
     this.#next();
   }
 
-  /** Whether leaving the page would interrupt something. */
-  get busy(): boolean {
-    return this.#files.value.some(({ state }) => state.value !== "DONE" && state.value !== "FAILED");
-  }
-
   readonly #started = new Set<FileUpload>();
 
   #next(): void {
@@ -180,19 +178,6 @@ export class Uploads {
       this.#next();
     });
   }
-}
-
-/** Asks before the page is left while files are on their way. Returns the function that ends it. */
-export function guardLeaving(uploads: Uploads): () => void {
-  const ask = (event: BeforeUnloadEvent) => event.preventDefault();
-  const stop = effect(() => {
-    if (uploads.busy) addEventListener("beforeunload", ask);
-    else removeEventListener("beforeunload", ask);
-  });
-  return () => {
-    stop();
-    removeEventListener("beforeunload", ask);
-  };
 }
 
 async function digestOf(file: File): Promise<string> {

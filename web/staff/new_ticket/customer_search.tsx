@@ -23,6 +23,7 @@ export function CustomerSearch({ choose, error, focus }: {
   const state = useSignal<"IDLE" | "SEARCHING" | "FOUND" | "FAILED">("IDLE");
   const active = useSignal(-1);
   const open = state.value === "FOUND" && found.value.length > 0;
+  const nothing = state.value === "FAILED" || (state.value === "FOUND" && !open); // the rest can be seen
   useEffect(() => {
     if (focus) input.current!.focus();
   }, []);
@@ -102,7 +103,7 @@ export function CustomerSearch({ choose, error, focus }: {
               </li>
             ))}
           </ul>
-          <p class="hint combobox-state" role="status">{stateText(state.value, found.value.length)}</p>
+          <p class={nothing ? "hint" : "visually-hidden"} role="status">{stateText(state.value, found.value.length)}</p>
         </div>
       )}
     </Field>

@@ -7,7 +7,7 @@ import { Component, type ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { chooseTheme, type Theme, theme, THEMES } from "../../design/theme.ts";
-import { forgetDrafts } from "../../shared/drafts.ts";
+import { draftCount, forgetDrafts } from "../../shared/drafts.ts";
 import { choose, language, LANGUAGES } from "../../texts/language.ts";
 import { shell as texts } from "../../texts/shell.ts";
 import { viewer } from "../viewer.ts";
@@ -57,7 +57,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
 
 function Sidebar({ path }: { path: string }) {
   return (
-    <div class="sidebar">
+    <header class="sidebar">
       <a class="brand" href="/tickets">Callout</a>
       <nav aria-label={texts.navigation}>
         <ul>
@@ -74,7 +74,7 @@ function Sidebar({ path }: { path: string }) {
         {texts.palette} <kbd>Ctrl K</kbd>
       </button>
       <PersonMenu />
-    </div>
+    </header>
   );
 }
 
@@ -120,12 +120,19 @@ function PersonMenu() {
             ))}
           </form>
         )}
-        <form method="post" action="/sign-out" onSubmit={forgetDrafts}>
+        <form method="post" action="/sign-out" onSubmit={signOut}>
           <button type="submit" class="button">{texts.signOut}</button>
         </form>
       </div>
     </details>
   );
+}
+
+/** Deletes the drafts, as others may use this computer next, after a question if there are any. */
+function signOut(event: Event): void {
+  const drafts = draftCount();
+  if (drafts > 0 && !confirm(texts.losesDrafts(drafts))) event.preventDefault();
+  else forgetDrafts();
 }
 
 function Help({ close }: { close: () => void }) {

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { ownUrl } from "../../shared/client.ts";
 import { FileButton, FileUploads, useDroppedFiles } from "../../shared/file_uploads.tsx";
-import { guardLeaving, Uploads } from "../../shared/upload.ts";
+import { Uploads } from "../../shared/upload.ts";
 import { locale } from "../../texts/language.ts";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
 import { upload as uploadTexts } from "../../texts/upload.ts";
@@ -19,7 +19,6 @@ export function Attachments({ store }: { store: TicketStore }) {
       uploads.remove(file);
       void store.readAttachments();
     }), [store]);
-  useEffect(() => guardLeaving(uploads), [uploads]);
   const add = (files: File[]) => uploads.add(files, { ticketId: store.id, internalOnly: internalOnly.value });
   useDroppedFiles(add, (held) => over.value = held);
   const files = store.attachments.value.filter(({ note }) => note === null);

@@ -40,6 +40,10 @@ export class FieldSaver {
     this.#queue = this.#queue.then(() => this.#save(wanted));
   }
 
+  get saving(): boolean {
+    return this.#wanted.value !== null;
+  }
+
   dismiss(): void {
     this.outcome.value = { kind: "NONE" };
   }

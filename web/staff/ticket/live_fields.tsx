@@ -100,6 +100,7 @@ function LiveField({ store, saver, label, options, set = (value) => saver.set(va
         <>
           <select
             {...control}
+            name={saver.name}
             class={`value-${value.toLowerCase()}`}
             value={value}
             onChange={(event) => choose(event.currentTarget)}
@@ -130,15 +131,21 @@ function Outcome({ saver, options, name }: { saver: FieldSaver; options: readonl
       return <span class="warning">{texts.waiting}</span>;
     case "REFUSED":
       return <span class="error">{texts.refused(outcome.message)}</span>;
-    case "CONFLICT":
+    case "CONFLICT": {
+      // The buttons are gone then, so the focus goes to the dropdown.
+      const decide = (act: () => void) => {
+        document.querySelector<HTMLElement>(`.live-fields [name=${saver.name}]`)?.focus();
+        act();
+      };
       return (
         <div class="notice notice-warning">
           <p>{texts.conflict(name, labelOf(outcome.theirs), labelOf(outcome.wanted))}</p>
-          <button type="button" class="button" onClick={() => saver.set(outcome.wanted)}>
+          <button type="button" class="button" onClick={() => decide(() => saver.set(outcome.wanted))}>
             {texts.overwrite(labelOf(outcome.wanted))}
           </button>{" "}
-          <button type="button" class="button quiet" onClick={() => saver.dismiss()}>{texts.keep}</button>
+          <button type="button" class="button quiet" onClick={() => decide(() => saver.dismiss())}>{texts.keep}</button>
         </div>
       );
+    }
   }
 }

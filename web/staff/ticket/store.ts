@@ -2,7 +2,8 @@
 
 import { computed, signal } from "@preact/signals";
 import { ApiError, execute, executeLive, newKey, subscribe } from "../../shared/client.ts";
-import { persistently } from "../../shared/saving.ts";
+import { askBeforeLeaving } from "../../shared/leaving.ts";
+import { persistently, retryAfter } from "../../shared/saving.ts";
 import {
   TicketPage,
   TicketPageAddArticle,
@@ -23,6 +24,7 @@ import {
   TicketPageResolve,
   TicketPageRetry,
   type TicketPageTicketFragment,
+  TicketPageUpdate,
 } from "../operations.ts";
 import { FieldSaver } from "./field_saver.ts";
 import { FIELD_NAMES, type FieldName, filesOf, merged, newer, others, type Present, upserted } from "./rules.ts";
@@ -37,6 +39,8 @@ type Message = TicketPageFollowSubscription["ticketFollow"];
 type Change = Extract<Message, { __typename: "TicketChange" }>;
 type Page = TicketPageQuery["tickets"]["nodes"][number];
 
+/** A stream that was refused is tried again after as long as a change that has failed so often. */
+const FAILURES = 2;
 const EDITING_MILLISECONDS = 30_000;
 const LINKS_LAST_MILLISECONDS = 8 * 60_000;
 
@@ -77,11 +81,13 @@ export class TicketStore {
       FieldName,
       FieldSaver
     >;
+    askBeforeLeaving(() => FIELD_NAMES.some((name) => this.savers[name].saving));
   }
 
   /** Reads the ticket and follows it. */
   async open(): Promise<void> {
     this.failure.value = null;
+    this.#unfollow();
     try {
       const { ticket } = await persistently(() => execute(TicketPageId, { reference: this.reference }));
       if (ticket === null) {
@@ -123,11 +129,25 @@ export class TicketStore {
     return noteAdd.userErrors;
   }
 
+  /** Resolves the ticket, unless a colleague has done so meanwhile: then their resolution is shown, and the errors say
+   * so. */
   async resolve(resolution: string, key: string, waiting: (waits: boolean) => void): Promise<UserError[]> {
-    const input = { ticketId: this.#id, resolution, idempotencyKey: this.key(key) };
-    const { ticketResolve } = await persistently(() => execute(TicketPageResolve, { input }), waiting);
-    if (ticketResolve.ticket) this.show(ticketResolve.ticket);
-    return ticketResolve.userErrors;
+    for (;;) {
+      const ifVersion = this.ticket.value!.version;
+      const input = { ticketId: this.#id, resolution, ifVersion, idempotencyKey: this.key(key) };
+      const { ticketResolve } = await persistently(() => execute(TicketPageResolve, { input }), waiting);
+      if (ticketResolve.ticket) this.show(ticketResolve.ticket);
+      const stale = ticketResolve.userErrors.some(({ code }) => code === "STALE");
+      if (!stale || isResolved(this.ticket.value!)) return ticketResolve.userErrors;
+    }
+  }
+
+  /** Replaces the resolution of a ticket that is resolved. */
+  async replaceResolution(resolution: string): Promise<UserError[]> {
+    const input = { ticketId: this.#id, resolution, idempotencyKey: this.key() };
+    const { ticketUpdate } = await persistently(() => execute(TicketPageUpdate, { input }));
+    if (ticketUpdate.ticket) this.show(ticketUpdate.ticket);
+    return ticketUpdate.userErrors;
   }
 
   async addArticle(): Promise<UserError[]> {
@@ -218,8 +238,9 @@ export class TicketStore {
       failed: (error) => {
         this.#unfollow();
         if (this.#closed) return;
-        if (error.retryAfter === undefined && error.code !== "RATE_LIMITED") this.failure.value = error.message;
-        else setTimeout(() => this.#closed || this.#follow(), 1_000 * (error.retryAfter ?? 5));
+        const seconds = retryAfter(error, FAILURES);
+        if (seconds === null) this.failure.value = messageOf(error);
+        else setTimeout(() => this.#closed || this.#follow(), 1_000 * seconds);
       },
     });
   }
@@ -297,6 +318,10 @@ function before(connection: { pageInfo: { hasPreviousPage: boolean; startCursor:
 }
 
 function nothing(): void {}
+
+export function isResolved(ticket: Ticket): boolean {
+  return ticket.status === "RESOLVED" || ticket.status === "CLOSED";
+}
 
 /** What to show a person of an error. */
 export function messageOf(error: unknown): string {

@@ -5,11 +5,13 @@ import "./ticket.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useRoute } from "preact-iso";
 import { useEffect, useMemo } from "preact/hooks";
+import { PriorityBadge, StatusBadge } from "../../shared/badges.tsx";
 import { connected } from "../../shared/client.ts";
 import { LinkedText } from "../../shared/linked_text.tsx";
 import { call, directions, mailTo } from "../../shared/links.ts";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
 import { ticketWords as words } from "../../texts/ticket_words.ts";
+import { type Shortcut, useShortcuts } from "../shell/keys.ts";
 import { AssignmentSteps } from "./assignment.tsx";
 import { Attachments } from "./attachments.tsx";
 import { Deliveries } from "./deliveries.tsx";
@@ -17,8 +19,17 @@ import { History } from "./history.tsx";
 import { LiveFields } from "./live_fields.tsx";
 import { Notes } from "./notes.tsx";
 import { Time } from "../../shared/time.tsx";
-import { Resolution } from "./resolution.tsx";
+import { focusResolution, Resolution } from "./resolution.tsx";
 import { type Ticket, TicketStore } from "./store.ts";
+
+const focus = (selector: string) => document.querySelector<HTMLElement>(`.ticket-page ${selector}`)?.focus();
+const SHORTCUTS: Shortcut[] = [
+  { keys: "n", text: texts.keys.note, run: () => focus(".note-form textarea") },
+  { keys: "s", text: texts.keys.status, run: () => focus("[name=status]") },
+  { keys: "p", text: texts.keys.priority, run: () => focus("[name=priority]") },
+  { keys: "a", text: texts.keys.assign, run: () => focus("[name=technician]") },
+  { keys: "r", text: texts.keys.resolve, run: focusResolution },
+];
 
 export default function TicketPage() {
   const reference = useRoute().params.reference!.toUpperCase();
@@ -28,6 +39,7 @@ export default function TicketPage() {
     void store.open();
     return () => store.close();
   }, [store]);
+  useShortcuts(SHORTCUTS);
   return (
     <div class="staff-page wide ticket-page">
       <nav>
@@ -39,19 +51,12 @@ export default function TicketPage() {
 }
 
 function Contents({ store }: { store: TicketStore }) {
-  if (store.failure.value !== null) {
-    return (
-      <div role="alert">
-        <p>{texts.failed(store.failure.value)}</p>
-        <button type="button" class="button" onClick={() => void store.open()}>{texts.again}</button>
-      </div>
-    );
-  }
   const ticket = store.ticket.value;
   if (store.found.value === "MISSING") return <h1>{texts.missing(store.reference)}</h1>;
-  if (ticket === null) return <Loading />;
+  if (ticket === null) return store.failure.value === null ? <Loading /> : <Failure store={store} />;
   return (
     <>
+      <Failure store={store} />
       {!connected.value && <p class="notice notice-warning" role="status">{texts.offline}</p>}
       <Header store={store} ticket={ticket} />
       <div class="ticket-columns">
@@ -80,6 +85,16 @@ function Contents({ store }: { store: TicketStore }) {
   );
 }
 
+function Failure({ store }: { store: TicketStore }) {
+  if (store.failure.value === null) return null;
+  return (
+    <div class="notice notice-danger" role="alert">
+      <p>{texts.failed(store.failure.value)}</p>
+      <button type="button" class="button" onClick={() => void store.open()}>{texts.again}</button>
+    </div>
+  );
+}
+
 function Loading() {
   return (
     <div aria-busy="true">
@@ -94,7 +109,9 @@ function Loading() {
 function Header({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
   return (
     <header class="ticket-header">
-      <p class="ticket-reference">{ticket.reference}</p>
+      <p class="ticket-reference">
+        {ticket.reference} <StatusBadge status={ticket.status} /> <PriorityBadge priority={ticket.priority} />
+      </p>
       <h1>
         <bdi>{ticket.subject}</bdi>
       </h1>
@@ -106,13 +123,15 @@ function Header({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
 function Presence({ store }: { store: TicketStore }) {
   const people = useComputed(() => store.others.value);
   return (
-    <ul class="ticket-presence" role="status" aria-label={texts.presence.label}>
-      {people.value.map(({ viewer, state }) => (
-        <li key={viewer.id} class={state === "EDITING" ? "presence presence-editing" : "presence"}>
-          {state === "EDITING" ? texts.presence.editing(viewer.name) : texts.presence.viewing(viewer.name)}
-        </li>
-      ))}
-    </ul>
+    <div role="status" aria-label={texts.presence.label}>
+      <ul class="ticket-presence">
+        {people.value.map(({ viewer, state }) => (
+          <li key={viewer.id} class={state === "EDITING" ? "presence presence-editing" : "presence"}>
+            {state === "EDITING" ? texts.presence.editing(viewer.name) : texts.presence.viewing(viewer.name)}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 

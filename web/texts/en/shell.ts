@@ -1,3 +1,5 @@
+import { count } from "../language.ts";
+
 export const shell = {
   skip: "Skip to the content",
   navigation: "Main",
@@ -18,6 +20,8 @@ export const shell = {
   menu: "Menu",
   you: "You",
   signOut: "Sign out",
+  losesDrafts: (number: number) =>
+    `${count(number, "draft", "drafts")} that you have not sent will be deleted. Sign out?`,
   lookAs: "Look around as",
   theme: "Theme",
   themes: { system: "As the system", light: "Light", dark: "Dark" },

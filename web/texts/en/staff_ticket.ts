@@ -77,6 +77,9 @@ export const staffTicket = {
     title: "Resolution",
     label: "Resolution",
     hint: "Example: Replaced backup battery in DSC 1832 panel. Tested all zones — system operating normally.",
+    unsent: "This is what you had typed when a colleague resolved the ticket. It was not saved.",
+    useMine: "Replace the resolution with mine",
+    discard: "Discard mine",
     submit: "Mark Resolved",
     submitting: "Resolving…",
     required: "Describe how the issue was resolved.",
@@ -167,6 +170,13 @@ export const staffTicket = {
     states: { PENDING: "Waiting", HELD: "Held", SENT: "Sent", DEAD: "Failed", DROPPED: "Dropped" },
     retry: "Send again",
     retryOf: (kind: string, recipient: string) => `Send again: ${kind} to ${recipient}`,
+  },
+  keys: {
+    note: "Write a note",
+    status: "Change the status",
+    priority: "Change the priority",
+    assign: "Assign the ticket",
+    resolve: "Write the resolution",
   },
   presence: {
     label: "Who is here",

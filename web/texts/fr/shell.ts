@@ -1,5 +1,5 @@
 import type { shell as english } from "../en/shell.ts";
-import type { Translated } from "../language.ts";
+import { count, type Translated } from "../language.ts";
 
 export const shell: Translated<typeof english> = {
   skip: "Aller au contenu",
@@ -21,6 +21,10 @@ export const shell: Translated<typeof english> = {
   menu: "Menu",
   you: "Vous",
   signOut: "Se déconnecter",
+  losesDrafts: (number) =>
+    `${
+      count(number, "brouillon non envoyé sera supprimé", "brouillons non envoyés seront supprimés")
+    }. Se déconnecter?`,
   lookAs: "Voir en tant que",
   theme: "Thème",
   themes: { system: "Comme le système", light: "Clair", dark: "Sombre" },

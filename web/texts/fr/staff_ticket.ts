@@ -80,6 +80,9 @@ export const staffTicket: Translated<typeof english> = {
     title: "Solution",
     label: "Solution",
     hint: "Exemple : Pile de secours du panneau DSC 1832 remplacée. Toutes les zones vérifiées.",
+    unsent: "Voici ce que vous aviez tapé quand un collègue a résolu le billet. Ce n’a pas été enregistré.",
+    useMine: "Remplacer la solution par la mienne",
+    discard: "Abandonner la mienne",
     submit: "Marquer comme résolu",
     submitting: "Résolution…",
     required: "Décrivez comment le problème a été résolu.",
@@ -170,6 +173,13 @@ export const staffTicket: Translated<typeof english> = {
     states: { PENDING: "En attente", HELD: "Retenu", SENT: "Envoyé", DEAD: "Échoué", DROPPED: "Abandonné" },
     retry: "Renvoyer",
     retryOf: (kind, recipient) => `Renvoyer : ${kind} à ${recipient}`,
+  },
+  keys: {
+    note: "Écrire une note",
+    status: "Changer l’état",
+    priority: "Changer la priorité",
+    assign: "Assigner le billet",
+    resolve: "Écrire la solution",
   },
   presence: {
     label: "Qui est ici",
