@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import (
     attacks,
     compare,
+    console,
     device,
     fanout,
     filters,
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "attacks": lambda given: attacks.run(
         DATA / "bench-live", seconds=given.seconds, budgets=given.budgets == "on", only=given.only
     ),
+    "console": lambda given: console.run(DATA / "bench", seconds=given.soak),
     "million": lambda given: million.run(DATA / "bench-million"),
     "upgrading": lambda given: upgrading.run(DATA / "bench-million"),
 }
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument("--only", choices=list(names), help="run a single case of `compare`, `vary` or `attacks`")
     parser.add_argument("--seconds", type=int, default=attacks.SECONDS, help="the length of each of `attacks`")
     parser.add_argument("--budgets", choices=("on", "off"), default="on", help="whether `attacks` meet budgets")
+    parser.add_argument("--soak", type=int, default=600, help="the seconds for which `console` watches its memory")
     parser.add_argument("--connections", type=int, default=vary.CONNECTIONS, help="the connections of `vary`")
     parser.add_argument("--tickets", type=int, default=compare.TICKETS, help="the size of the database of `vary`")
     arguments = parser.parse_args()

@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from tests.helpers.api import Api, Server
+from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.console import admin_at, before, without_connection
 
 pytestmark = pytest.mark.skipif(
@@ -571,3 +572,40 @@ async def test_texts_of_customers_are_only_texts(api: Api, ann: Page) -> None:
     await ann.goto("/tickets?q=Hostile")
     await expect(ann.locator(".row-link")).to_contain_text("<img src=x onerror=alert(1)>")
     await expect(ann.locator("main img")).to_have_count(0)
+
+
+async def test_nothing_keeps_people_out(api: Api, ann: Page) -> None:
+    first, second = await add(api, "Open to all one", "Open to all two")
+    await set_status(api, first, "CLOSED")
+    await open_list(ann, "?q=Open+to+all", "Open to all two", "Open to all one")
+    assert await problems_in_both_themes(ann) == []
+    await ann.get_by_label("Select all that are shown").check()
+    await shortcut_bar(ann).get_by_label("Set status").select_option("Resolved")
+    await ann.keyboard.type("Repaired.")
+    await shortcut_bar(ann).get_by_role("button", name="Apply").click()
+    await expect(ann.get_by_role("region", name="Results")).to_be_visible()
+    await add(api, "Open to all three")
+    await expect(waiting(ann)).to_be_visible()
+    await set_status(api, second, "OPEN")
+    assert await problems_in_both_themes(ann) == []
+    await ann.set_viewport_size({"width": 390, "height": 844})
+    assert await problems_in_both_themes(ann) == []
+    for address, text in (
+        ("?q=nothinglikethis", "No ticket matches"),
+        ("?assignee=nobody", "The list cannot be shown"),
+    ):
+        await ann.goto(f"/tickets{address}")
+        await expect(ann.get_by_text(text).first).to_be_visible()
+        assert await problems_in_both_themes(ann) == []
+
+
+async def test_on_a_phone_each_ticket_has_all_that_the_list_says(api: Api, ann: Page) -> None:
+    customer = await api.new_customer(name="Pocket Customer")
+    home = await api.new_property(customer, address="7 Pocket Lane")
+    (ticket,) = await add(api, "Pocket camera", customerId=customer, propertyId=home)
+    await ann.set_viewport_size({"width": 390, "height": 844})
+    await open_list(ann, "?q=Pocket", "Pocket camera")
+    shown = row(ann, "Pocket camera")
+    for text in (await reference_of(api, ticket), "Pocket Customer", "7 Pocket Lane", "Medium", "Open"):
+        await expect(shown.get_by_role("cell", name=text, exact=True)).to_be_in_viewport()
+    assert await ann.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,6 +1,7 @@
 /** The rows of the list: those in sight, kept where they are while somebody is about to click one. */
 
 import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { Component } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { PriorityBadge, StatusBadge } from "../../shared/badges.tsx";
@@ -10,7 +11,7 @@ import { ticketWords } from "../../texts/ticket_words.ts";
 import { type Shortcut, useShortcuts } from "../shell/keys.ts";
 import { BulkBar, Results } from "./bulk.tsx";
 import { changeQuickly, type Result, takenBack } from "./changes.ts";
-import type { Edge } from "./rows.ts";
+import type { Edge, Rows } from "./rows.ts";
 import type { Change, Present, Row, TicketListStore } from "./store.ts";
 import { addressOf, isFiltered, PRIORITIES, type Sort, sortedBy, SORTS, type View } from "./view.ts";
 import { useVisible, type Visible } from "./visible.ts";
@@ -26,6 +27,8 @@ interface TableProps {
 }
 
 type Selection = ReadonlyMap<string, string>;
+
+const NOBODY: readonly Present[] = [];
 
 export function Table({ view, store }: TableProps) {
   const body = useRef<HTMLTableSectionElement>(null);
@@ -43,7 +46,6 @@ export function Table({ view, store }: TableProps) {
 
   if (rows === null) return store.state.value === "FAILED" ? null : <Loading />;
   if (rows.edges.length === 0 && rows.waiting === 0) return <Nothing view={view} isOld={isOld} />;
-  const ids = new Set(edges.value.map(({ node }) => node.id));
   return (
     <div class="list" aria-busy={isOld}>
       <div class="list-head">
@@ -61,7 +63,7 @@ export function Table({ view, store }: TableProps) {
               key={node.id}
               index={shown.value.from + index}
               ticket={node}
-              present={store.present.value.get(node.id) ?? []}
+              present={store.present.value.get(node.id) ?? NOBODY}
               hasLeft={rows.left.has(node.id)}
               isSelected={selected.value.has(node.id)}
               select={select}
@@ -74,7 +76,7 @@ export function Table({ view, store }: TableProps) {
       {selected.value.size > 0 && (
         <BulkBar
           selected={selected.value}
-          elsewhere={[...selected.value.keys()].filter((id) => !ids.has(id) || rows.left.has(id)).length}
+          elsewhere={elsewhere(selected.value, rows)}
           store={store}
           done={(all) => {
             results.value = all;
@@ -86,6 +88,12 @@ export function Table({ view, store }: TableProps) {
       )}
     </div>
   );
+}
+
+/** How many of the selected tickets are not in the list that is shown. */
+function elsewhere(selected: Selection, { edges, left }: Rows<Row>): number {
+  const ids = new Set(edges.map(({ node }) => node.id));
+  return [...selected.keys()].filter((id) => !ids.has(id) || left.has(id)).length;
 }
 
 interface AnnouncementProps {
@@ -217,47 +225,55 @@ interface TicketRowProps {
   select: (id: string, chosen: boolean, range: boolean) => void;
 }
 
-function TicketRow({ index, ticket, present, hasLeft, isSelected, select }: TicketRowProps) {
-  return (
-    <tr role="row" aria-rowindex={index + 2} data-id={ticket.id} data-left={hasLeft} data-selected={isSelected}>
-      <td role="cell" class="cell-select">
-        <label>
-          <input
-            type="checkbox"
-            aria-label={texts.select(ticket.reference)}
-            checked={isSelected}
-            onClick={(event) => select(ticket.id, event.currentTarget.checked, event.shiftKey)}
-          />
-        </label>
-      </td>
-      <td role="cell" class="cell-REFERENCE">{ticket.reference}</td>
-      <td role="cell" class="cell-subject">
-        <a class="row-link" href={`/tickets/${ticket.reference}`} title={ticket.subject}>
-          <bdi>{ticket.subject}</bdi>
-        </a>
-        {hasLeft && <span class="left">{texts.left}</span>}
-        <Presence present={present} />
-      </td>
-      <td role="cell" class="cell-customer">
-        <bdi>{ticket.customer?.name ?? ticket.contact.name}</bdi>
-      </td>
-      <td role="cell" class="cell-address" title={ticket.property?.address}>
-        <bdi>{ticket.property?.address}</bdi>
-      </td>
-      <td role="cell" class="cell-PRIORITY">
-        <PriorityBadge priority={ticket.priority} />
-      </td>
-      <td role="cell" class="cell-STATUS">
-        <StatusBadge status={ticket.status} />
-      </td>
-      <td role="cell" class="cell-assignee">
-        <bdi>{ticket.technician?.name ?? ticketWords.unassigned}</bdi>
-      </td>
-      <td role="cell" class="cell-CREATED_AT">
-        <Time at={ticket.createdAt} />
-      </td>
-    </tr>
-  );
+/** A row, which is rendered again only if something of it has changed: while somebody scrolls, the others have not. */
+class TicketRow extends Component<TicketRowProps> {
+  override shouldComponentUpdate(next: TicketRowProps): boolean {
+    const names = Object.keys(next) as (keyof TicketRowProps)[];
+    return names.some((name) => next[name] !== this.props[name]);
+  }
+
+  override render({ index, ticket, present, hasLeft, isSelected, select }: TicketRowProps) {
+    return (
+      <tr role="row" aria-rowindex={index + 2} data-id={ticket.id} data-left={hasLeft} data-selected={isSelected}>
+        <td role="cell" class="cell-select">
+          <label>
+            <input
+              type="checkbox"
+              aria-label={texts.select(ticket.reference)}
+              checked={isSelected}
+              onClick={(event) => select(ticket.id, event.currentTarget.checked, event.shiftKey)}
+            />
+          </label>
+        </td>
+        <td role="cell" class="cell-REFERENCE">{ticket.reference}</td>
+        <td role="cell" class="cell-subject">
+          <a class="row-link" href={`/tickets/${ticket.reference}`} title={ticket.subject}>
+            <bdi>{ticket.subject}</bdi>
+          </a>
+          {hasLeft && <span class="left">{texts.left}</span>}
+          <Presence present={present} />
+        </td>
+        <td role="cell" class="cell-customer">
+          <bdi>{ticket.customer?.name ?? ticket.contact.name}</bdi>
+        </td>
+        <td role="cell" class="cell-address" title={ticket.property?.address}>
+          <bdi>{ticket.property?.address}</bdi>
+        </td>
+        <td role="cell" class="cell-PRIORITY">
+          <PriorityBadge priority={ticket.priority} />
+        </td>
+        <td role="cell" class="cell-STATUS">
+          <StatusBadge status={ticket.status} />
+        </td>
+        <td role="cell" class="cell-assignee">
+          <bdi>{ticket.technician?.name ?? ticketWords.unassigned}</bdi>
+        </td>
+        <td role="cell" class="cell-CREATED_AT">
+          <Time at={ticket.createdAt} />
+        </td>
+      </tr>
+    );
+  }
 }
 
 function Presence({ present }: { present: readonly Present[] }) {

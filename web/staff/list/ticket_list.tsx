@@ -1,6 +1,7 @@
 /** The list of tickets, which keeps itself up to date. What it shows is in its address. */
 
 import "./list.css";
+import { useComputed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { connected } from "../../shared/client.ts";
@@ -22,9 +23,11 @@ export function TicketList() {
   const location = useLocation();
   const address = addressOf(viewIn(location.query));
   const view = useMemo(() => viewIn(location.query), [address]);
+  const isThere = useComputed(() => store.rows.value !== null || store.state.value === "FAILED").value;
   useEffect(() => {
-    void readTechnicians().catch(() => {}); // the server's refusal shows where the list would be
-  }, []);
+    // After the rows, which people wait for. A refusal of the server shows where the list would be.
+    if (isThere) void readTechnicians().catch(() => {});
+  }, [isThere]);
   useLayoutEffect(() => {
     const remember = () => left.scrolled = scrollY;
     addEventListener("scroll", remember, { passive: true });
