@@ -8,6 +8,10 @@ import { Missing } from "./shell/missing.tsx";
 import { Shell } from "./shell/shell.tsx";
 import { readViewer } from "./viewer.ts";
 
+const ArticleDetails = lazy(() => import("./articles/article_page.tsx"));
+const ArticleList = lazy(() => import("./articles/article_list.tsx"));
+const CustomerDetails = lazy(() => import("./customers/customer_page.tsx"));
+const CustomerList = lazy(() => import("./customers/customer_list.tsx"));
 const NewTicket = lazy(() => import("./new_ticket/new_ticket.tsx"));
 const TicketPage = lazy(() => import("./ticket/ticket_page.tsx"));
 
@@ -23,6 +27,10 @@ render(
         <Route path="/tickets" component={TicketList} />
         <Route path="/tickets/new" component={NewTicket} />
         <Route path="/tickets/:reference" component={TicketPage} />
+        <Route path="/customers" component={CustomerList} />
+        <Route path="/customers/:id" component={CustomerDetails} />
+        <Route path="/articles" component={ArticleList} />
+        <Route path="/articles/:id" component={ArticleDetails} />
         <Route default component={Missing} />
       </Router>
     </Shell>

@@ -10,4 +10,6 @@ export interface PageLink {
 
 export const PAGES: readonly PageLink[] = [
   { href: "/tickets", name: texts.pages.tickets, sign: "▤" },
+  { href: "/customers", name: texts.pages.customers, sign: "☺" },
+  { href: "/articles", name: texts.pages.articles, sign: "✎" },
 ];

@@ -1,0 +1,103 @@
+"""Customers and the knowledge base, as an admin keeps them in the console."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from callout.http.console import DIRECTORY, MANIFEST
+from tests.helpers.api import Api, Server
+from tests.helpers.axe import problems_in_both_themes
+from tests.helpers.console import admin_at, with_answers_lost
+
+pytestmark = pytest.mark.skipif(not (DIRECTORY / MANIFEST).is_file(), reason="needs what `make console` builds")
+
+
+@pytest.fixture
+async def ann(browser: Browser, server: Server) -> AsyncIterator[Page]:
+    async with admin_at(browser, server, "Ann Admin") as page:
+        yield page
+
+
+async def test_a_customer_is_added_found_and_changed(ann: Page, api: Api) -> None:
+    await api.new_customer(accountNumber="A-1")
+    await ann.goto("/customers")
+    await ann.get_by_role("link", name="New customer").click()
+    await ann.get_by_label("Name").fill("Elm Dental")
+    await ann.get_by_label("Email").fill("not an address")
+    await ann.get_by_label("Account number").fill("A-1")
+    await ann.get_by_role("button", name="Add the customer").click()
+    await expect(ann.get_by_label("Email")).to_have_attribute("aria-invalid", "true")
+    await expect(ann.get_by_label("Account number")).to_have_attribute("aria-invalid", "true")
+    await ann.reload()
+    await expect(ann.get_by_label("Name")).to_have_value("Elm Dental")
+    await ann.get_by_label("Email").fill("desk@elm.example")
+    await ann.get_by_label("Account number").fill("ELM-77")
+    async with with_answers_lost(ann, "customerCreate"):
+        await ann.get_by_role("button", name="Add the customer").click()
+        await expect(ann.get_by_role("button", name="Add the customer")).to_be_disabled()
+    await expect(ann.get_by_role("heading", level=1)).to_have_text("Elm Dental")
+    await ann.get_by_text("Add a property").first.click()
+    await ann.get_by_label("Address").fill("12 Elm Street")
+    await ann.get_by_label("Account number").last.fill("P-77")
+    await ann.get_by_role("button", name="Add a property").click()
+    await expect(ann.get_by_text("12 Elm Street").first).to_be_visible()
+    await ann.get_by_label("Phone").fill("613-555-0123")
+    await ann.get_by_role("button", name="Save").click()
+    await ann.get_by_role("link", name="Customers").click()
+    await ann.get_by_label("Search").fill("elm-77")
+    await ann.keyboard.press("Enter")
+    await expect(ann.get_by_text("1 customer", exact=True)).to_be_visible()
+    await ann.get_by_role("link", name="Elm Dental").click()
+    await expect(ann.get_by_label("Phone")).to_have_value("613-555-0123")
+
+
+async def test_an_article_is_written_and_published(ann: Page, api: Api) -> None:
+    await ann.goto("/articles/new")
+    await ann.get_by_role("button", name="Add the article").click()
+    await expect(ann.get_by_label("Problem")).to_have_attribute("aria-invalid", "true")
+    await ann.get_by_label("Problem").fill("Panel beeps")
+    await ann.get_by_label("Solution").fill("Replace the battery.")
+    await ann.get_by_role("button", name="Add the article").click()
+    await expect(ann.get_by_role("heading", level=1)).to_have_text("Panel beeps")
+    async with api.service() as chatbot:
+        assert (await chatbot("{ articles { totalCount } }"))["articles"]["totalCount"] == 0
+        await ann.get_by_label("Published").check()
+        await ann.get_by_role("button", name="Save").click()
+        await expect(ann.get_by_role("status").get_by_text("Saved").or_(ann.get_by_label("Published"))).to_be_visible()
+        await ann.reload()
+        await expect(ann.get_by_label("Published")).to_be_checked()
+        assert (await chatbot("{ articles { totalCount } }"))["articles"]["totalCount"] == 1
+    await ann.get_by_role("link", name="Knowledge Base").click()
+    await expect(ann.get_by_role("link", name="Panel beeps")).to_contain_text("Published")
+
+
+async def test_further_customers_are_shown_when_asked_for(ann: Page, api: Api) -> None:
+    for number in range(52):
+        await api.new_customer(name=f"Many {number:02}")
+    await ann.goto("/customers?q=many")
+    await expect(ann.get_by_role("link", name="Many")).to_have_count(50)
+    await ann.get_by_role("button", name="Show more").click()
+    await expect(ann.get_by_role("link", name="Many")).to_have_count(52)
+
+
+async def test_what_does_not_exist_says_so(ann: Page) -> None:
+    await ann.goto("/customers/cus_00000000-0000-7000-8000-000000000000")
+    await expect(ann.get_by_role("heading", level=1).or_(ann.get_by_role("alert")).first).to_be_visible()
+
+
+async def test_no_page_has_a_barrier(ann: Page, api: Api) -> None:
+    customer = await api.new_customer(name="Oak Bakery")
+    await api.new_property(customer)
+    await api.new_ticket(customerId=customer)
+    for path, text in (
+        ("/customers?q=oak", "Oak Bakery"),
+        (f"/customers/{customer}", "On file"),
+        ("/articles", "Knowledge Base"),
+        ("/articles/new", "Solution"),
+    ):
+        await ann.goto(path)
+        await ann.get_by_text(text).first.wait_for()
+        assert await problems_in_both_themes(ann) == []

@@ -1,0 +1,100 @@
+/** An article of the knowledge base: the problem, the solution, and whether customers and the chatbot find it. */
+
+import "../records/records.css";
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { useLocation, useRoute } from "preact-iso";
+import { execute } from "../../shared/client.ts";
+import { persistently } from "../../shared/saving.ts";
+import { records as texts } from "../../texts/records.ts";
+import { ArticleAdd, ArticlePage, type ArticlePageQuery, ArticleSave } from "../operations.ts";
+import { type FieldOf, RecordForm } from "../records/record_form.tsx";
+import { Page } from "../shell/page.tsx";
+
+type Article = Extract<ArticlePageQuery["node"], { __typename: "Article" }>;
+
+interface Values {
+  problem: string;
+  solution: string;
+  published: boolean;
+}
+
+const FIELDS: readonly FieldOf<Values>[] = [
+  { name: "problem", label: texts.articles.problem },
+  { name: "solution", label: texts.articles.solution, kind: "text" },
+  { name: "published", label: texts.articles.publish, kind: "check" },
+];
+
+export default function ArticleDetails() {
+  const { id } = useRoute().params as { id: string };
+  return id === "new" ? <NewArticle /> : <ArticleOf key={id} id={id} />;
+}
+
+function NewArticle() {
+  const { route } = useLocation();
+  const made = useSignal<string | null>(null);
+  return (
+    <Page title={texts.articles.new}>
+      <RecordForm<Values>
+        name="new article"
+        initial={{ problem: "", solution: "", published: false }}
+        fields={FIELDS}
+        button={texts.articles.add}
+        save={async (values, idempotencyKey) => {
+          const { articleCreate } = await execute(ArticleAdd, { input: { ...values, idempotencyKey } });
+          made.value = articleCreate.article?.id ?? null;
+          return articleCreate;
+        }}
+        saved={() => route(`/articles/${made.value}`)}
+      />
+    </Page>
+  );
+}
+
+function ArticleOf({ id }: { id: string }) {
+  const article = useSignal<Article | null | undefined>(undefined);
+  const failed = useSignal<string | null>(null);
+
+  async function load() {
+    try {
+      const { node } = await persistently(() => execute(ArticlePage, { id }));
+      article.value = node?.__typename === "Article" ? node : null;
+    } catch (error) {
+      failed.value = (error as Error).message;
+    }
+  }
+
+  useEffect(() => void load(), []);
+  if (failed.value !== null) {
+    return (
+      <Page title={texts.articles.title}>
+        <p class="error" role="alert">{failed}</p>
+      </Page>
+    );
+  }
+  if (article.value === undefined) return <Page title={texts.articles.title}>{null}</Page>;
+  if (article.value === null) return <Page title={texts.missing}>{null}</Page>;
+  const { problem, solution, published, sourceTicket } = article.value;
+  return (
+    <Page title={problem}>
+      {sourceTicket !== null && (
+        <p class="hint">
+          {texts.articles.source} <a href={`/tickets/${sourceTicket.reference}`}>{sourceTicket.reference}</a>{" "}
+          <bdi>{sourceTicket.subject}</bdi>
+        </p>
+      )}
+      <section class="card">
+        <RecordForm<Values>
+          key={`${problem} ${solution} ${published}`}
+          name={`article ${id}`}
+          initial={{ problem, solution, published }}
+          fields={FIELDS}
+          button={texts.save}
+          save={async (values, idempotencyKey) =>
+            (await execute(ArticleSave, { input: { ...values, articleId: id, idempotencyKey } })).articleUpdate}
+          saved={() => void load()}
+        />
+      </section>
+    </Page>
+  );
+}

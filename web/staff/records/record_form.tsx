@@ -1,0 +1,142 @@
+/** A form for what an object has: its fields, what the server objects to beside each, and a draft until it is saved. */
+
+import { useSignal } from "@preact/signals";
+import { useId } from "preact/hooks";
+import { type Draft, useDraft } from "../../shared/drafts.ts";
+import { persistently } from "../../shared/saving.ts";
+import { records as texts } from "../../texts/records.ts";
+
+/** A field: `name` is that of the input's field. */
+export interface FieldOf<Values> {
+  name: keyof Values & string;
+  label: string;
+  kind?: "line" | "text" | "check";
+  hint?: string;
+}
+
+export interface Saved {
+  userErrors: readonly { field: readonly string[]; message: string }[];
+}
+
+interface RecordFormProps<Values> {
+  /** Names the draft. */
+  name: string;
+  initial: Values;
+  fields: readonly FieldOf<Values>[];
+  button: string;
+  /** Sends the values with the key of the request. */
+  save: (values: Values, key: string) => Promise<Saved>;
+  saved: () => void;
+}
+
+export function RecordForm<Values extends object>(props: RecordFormProps<Values>) {
+  const draft = useDraft<Values>(props.name, props.initial);
+  return draft === null ? null : <OpenForm {...props} draft={draft} />;
+}
+
+function OpenForm<Values extends object>(
+  { draft, fields, button, save, saved }: RecordFormProps<Values> & { draft: Draft<Values> },
+) {
+  const errors = useSignal<Record<string, string>>({});
+  const busy = useSignal(false);
+  const done = useSignal(false);
+  const values = draft.value.value;
+
+  async function send(event: Event) {
+    event.preventDefault();
+    if (busy.value) return;
+    busy.value = true;
+    try {
+      const { userErrors } = await persistently(() => save(values, draft.key));
+      errors.value = byField(userErrors, fields.map(({ name }) => name));
+      done.value = userErrors.length === 0;
+      if (done.value) {
+        draft.discard();
+        saved();
+      }
+    } catch (error) {
+      errors.value = { "": (error as Error).message };
+    } finally {
+      busy.value = false;
+    }
+  }
+
+  const change = (name: keyof Values, value: unknown) => {
+    done.value = false;
+    draft.change({ ...values, [name]: value });
+  };
+  return (
+    <form class="form" onSubmit={send} noValidate>
+      {fields.map((field) => (
+        <Control
+          key={field.name}
+          field={field}
+          value={values[field.name]}
+          error={errors.value[field.name]}
+          change={(value) => change(field.name, value)}
+        />
+      ))}
+      {errors.value[""] && <p class="error" role="alert">{errors.value[""]}</p>}
+      <p class="actions">
+        <button type="submit" class="button primary" disabled={busy.value}>{button}</button>
+        <span role="status">{done.value ? texts.saved : ""}</span>
+      </p>
+    </form>
+  );
+}
+
+interface ControlProps {
+  field: { name: string; label: string; kind?: "line" | "text" | "check"; hint?: string };
+  value: unknown;
+  error: string | undefined;
+  change: (value: unknown) => void;
+}
+
+function Control({ field, value, error, change }: ControlProps) {
+  const id = useId();
+  const described = [field.hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
+  const given = { id, "aria-describedby": described, "aria-invalid": error === undefined ? undefined : true };
+  if (field.kind === "check") {
+    return (
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={value as boolean}
+          onChange={(event) => change(event.currentTarget.checked)}
+        />
+        {field.label}
+      </label>
+    );
+  }
+  return (
+    <div class="field">
+      <label for={id}>{field.label}</label>
+      {field.hint && <p class="hint" id={`${id}-hint`}>{field.hint}</p>}
+      {field.kind === "text"
+        ? (
+          <textarea
+            {...given}
+            rows={6}
+            value={value as string}
+            onInput={(event) => change(event.currentTarget.value)}
+          />
+        )
+        : <input {...given} value={value as string} onInput={(event) => change(event.currentTarget.value)} />}
+      {error && <p class="error" id={`${id}-error`}>{error}</p>}
+    </div>
+  );
+}
+
+/** The errors by the last part of their field; those of no field of the form under "". */
+export function byField(
+  errors: readonly { field: readonly string[]; message: string }[],
+  names: readonly string[],
+): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { field, message } of errors) {
+    const last = field.at(-1) ?? "";
+    const name = names.includes(last) ? last : "";
+    found[name] = found[name] === undefined ? message : `${found[name]} ${message}`;
+  }
+  return found;
+}

@@ -1,0 +1,43 @@
+import type { records as english } from "../en/records.ts";
+import { count, type Translated } from "../language.ts";
+
+export const records: Translated<typeof english> = {
+  search: "Rechercher",
+  more: "Afficher la suite",
+  none: "Rien trouvé",
+  otherWords: "Essayez d’autres mots.",
+  save: "Enregistrer",
+  saved: "Enregistré",
+  missing: "Cela n’existe plus",
+  customers: {
+    title: "Clients",
+    new: "Nouveau client",
+    add: "Ajouter le client",
+    searchHint: "Nom, courriel ou numéro de compte",
+    total: (number) => count(number, "client", "clients"),
+    onFile: "Au dossier",
+    name: "Nom",
+    email: "Courriel",
+    phone: "Téléphone",
+    accountNumber: "Numéro de compte",
+    properties: "Lieux",
+    addProperty: "Ajouter un lieu",
+    address: "Adresse",
+    accessNotes: "Notes d’accès",
+    tickets: (number) => count(number, "billet", "billets"),
+    erased: "Les données de ce client ont été effacées.",
+  },
+  articles: {
+    title: "Base de connaissances",
+    new: "Nouvel article",
+    add: "Ajouter l’article",
+    searchHint: "Le sujet de l’article",
+    total: (number) => count(number, "article", "articles"),
+    problem: "Problème",
+    solution: "Solution",
+    publish: "Publié : les clients et le robot le trouvent",
+    published: "Publié",
+    draft: "Non publié",
+    source: "Tiré du billet",
+  },
+};
