@@ -72,20 +72,22 @@ export function Table({ view, store }: TableProps) {
         </tbody>
       </table>
       <Further store={store} />
-      {results.value.length > 0 && <Results results={results.value} close={() => results.value = []} />}
-      {selected.value.size > 0 && (
-        <BulkBar
-          selected={selected.value}
-          elsewhere={elsewhere(selected.value, rows)}
-          store={store}
-          done={(all) => {
-            results.value = all;
-            const failed = all.filter(({ problem }) => problem !== null);
-            selected.value = new Map(failed.map(({ id, reference }) => [id, reference]));
-          }}
-          clear={() => selected.value = new Map()}
-        />
-      )}
+      <div class="dock">
+        {results.value.length > 0 && <Results results={results.value} close={() => results.value = []} />}
+        {selected.value.size > 0 && (
+          <BulkBar
+            selected={selected.value}
+            elsewhere={elsewhere(selected.value, rows)}
+            store={store}
+            done={(all) => {
+              results.value = all;
+              const failed = all.filter(({ problem }) => problem !== null);
+              selected.value = new Map(failed.map(({ id, reference }) => [id, reference]));
+            }}
+            clear={() => selected.value = new Map()}
+          />
+        )}
+      </div>
     </div>
   );
 }
