@@ -54,6 +54,7 @@ function NewArticle() {
 function ArticleOf({ id }: { id: string }) {
   const article = useSignal<Article | null | undefined>(undefined);
   const failed = useSignal<string | null>(null);
+  const note = useSignal("");
 
   async function load() {
     try {
@@ -92,7 +93,11 @@ function ArticleOf({ id }: { id: string }) {
           button={texts.save}
           save={async (values, idempotencyKey) =>
             (await execute(ArticleSave, { input: { ...values, articleId: id, idempotencyKey } })).articleUpdate}
-          saved={() => void load()}
+          saved={() => {
+            note.value = texts.saved;
+            void load();
+          }}
+          note={note.value}
         />
       </section>
     </Page>

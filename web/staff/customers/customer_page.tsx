@@ -59,6 +59,7 @@ function NewCustomer() {
 function CustomerOf({ id }: { id: string }) {
   const customer = useSignal<Customer | null | undefined>(undefined);
   const failed = useSignal<string | null>(null);
+  const note = useSignal("");
 
   async function load() {
     try {
@@ -95,7 +96,11 @@ function CustomerOf({ id }: { id: string }) {
               const input = { ...values, phone: values.phone || null, customerId: id, idempotencyKey };
               return (await execute(CustomerSave, { input })).customerUpdate;
             }}
-            saved={() => void load()}
+            saved={() => {
+              note.value = texts.saved;
+              void load();
+            }}
+            note={note.value}
           />
         </section>
       )}

@@ -4,7 +4,6 @@ import { useSignal } from "@preact/signals";
 import { useId } from "preact/hooks";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
 import { persistently } from "../../shared/saving.ts";
-import { records as texts } from "../../texts/records.ts";
 
 /** A field: `name` is that of the input's field. */
 export interface FieldOf<Values> {
@@ -27,6 +26,8 @@ interface RecordFormProps<Values> {
   /** Sends the values with the key of the request. */
   save: (values: Values, key: string) => Promise<Saved>;
   saved: () => void;
+  /** What has become of it, such as that it was saved before the form was made anew. */
+  note?: string;
 }
 
 export function RecordForm<Values extends object>(props: RecordFormProps<Values>) {
@@ -35,11 +36,11 @@ export function RecordForm<Values extends object>(props: RecordFormProps<Values>
 }
 
 function OpenForm<Values extends object>(
-  { draft, fields, button, save, saved }: RecordFormProps<Values> & { draft: Draft<Values> },
+  { draft, fields, button, save, saved, note = "" }: RecordFormProps<Values> & { draft: Draft<Values> },
 ) {
   const errors = useSignal<Record<string, string>>({});
   const busy = useSignal(false);
-  const done = useSignal(false);
+  const changed = useSignal(false);
   const values = draft.value.value;
 
   async function send(event: Event) {
@@ -49,8 +50,7 @@ function OpenForm<Values extends object>(
     try {
       const { userErrors } = await persistently(() => save(values, draft.key));
       errors.value = byField(userErrors, fields.map(({ name }) => name));
-      done.value = userErrors.length === 0;
-      if (done.value) {
+      if (userErrors.length === 0) {
         draft.discard();
         saved();
       }
@@ -62,7 +62,7 @@ function OpenForm<Values extends object>(
   }
 
   const change = (name: keyof Values, value: unknown) => {
-    done.value = false;
+    changed.value = true;
     draft.change({ ...values, [name]: value });
   };
   return (
@@ -79,7 +79,7 @@ function OpenForm<Values extends object>(
       {errors.value[""] && <p class="error" role="alert">{errors.value[""]}</p>}
       <p class="actions">
         <button type="submit" class="button primary" disabled={busy.value}>{button}</button>
-        <span role="status">{done.value ? texts.saved : ""}</span>
+        <span role="status">{changed.value ? "" : note}</span>
       </p>
     </form>
   );
