@@ -95,8 +95,9 @@ dashboard: $(DEV_STAMP)  ## Make deploy/grafana-dashboard.json and deploy/alerts
 bench: $(DEV_STAMP)  ## Measure, on an embedded database of its own, and print the tables
 	@$(BIN)/python -m bench $(ARGS)
 
-screenshots: $(DEV_STAMP)  ## Take docs/mails.png anew; needs Chromium (apt install chromium, or CHROMIUM=/path/to/it)
+screenshots: $(DEV_STAMP) console  ## Take the pictures in docs/ anew; needs Chromium (apt install chromium, or CHROMIUM=/path/to/it)
 	@$(BIN)/python -m tests.helpers.mail_pictures
+	@$(BIN)/python -m tests.helpers.console_pictures
 
 lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allows and lock them
 	@$(INSTALL) --target $(VENV)/lock --upgrade uv==$(UV_VERSION)
