@@ -35,6 +35,7 @@ from callout.execution.budgets import Budgets
 from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.execution.trusted import TrustedDocuments
 from callout.files.worker import FileWorker
 from callout.http import (
     acknowledging,
@@ -50,6 +51,7 @@ from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.console import Console
+from callout.http.console import documents as console_documents
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.entrance import Entrance
@@ -208,7 +210,7 @@ async def _wire(
     sign_in_mail = SignInMail(database, channels.get(DeliveryChannel.EMAIL), settings.link_base)
     stack.push_async_callback(sign_in_mail.close)
     budgets = Budgets(settings.allowances)
-    preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
+    preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(_trusted(settings)))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     replicas = None
@@ -306,6 +308,12 @@ async def _wire(
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )
+
+
+def _trusted(settings: Settings) -> TrustedDocuments:
+    """The documents of the manifest, and those of the console: it works, too, where no others are accepted."""
+    trusted = settings.trusted
+    return trusted.with_documents(console_documents()) if trusted.only and settings.console == "on" else trusted
 
 
 def _housekeeping(

@@ -15,11 +15,12 @@ from db.errors import Failure
 from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import table
-from resolvers import audit, crud, session
+from resolvers import audit, crud, push, session
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
 _TABLE = table(models.AdminRow)
+_REVOCATIONS = table(models.TokenRevocationRow)
 _UNIQUE = {"email": "email"}
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such admin.", ("adminId",))
 # Locked, so that two admins cannot make each other inactive at the same time.
@@ -31,6 +32,12 @@ _INSERT: Final = Statement(
 )
 _OF_EMAIL: Final = Statement(
     select(_TABLE).where(func.lower(_TABLE.c.email) == func.lower(bindparam("email", type_=Text())), _TABLE.c.active)
+)
+# What reads with the admin's rights ends like that of revoked tokens.
+_REVOKE_TOKENS: Final = Statement(
+    insert(_REVOCATIONS).values(
+        id=bindparam("id", type_=_REVOCATIONS.c.id.type), subject=bindparam("subject", type_=Text())
+    )
 )
 _DEACTIVATE: Final = Statement(
     sql_update(_TABLE).where(_TABLE.c.id == bindparam("admin_id", type_=_TABLE.c.id.type)).values(active=False)
@@ -61,7 +68,15 @@ async def _end_access(transaction: Transaction, values: dict[str, Any], checks: 
     if active == {str(values["id"])}:
         checks.object_to(UserErrorCode.NOT_ALLOWED, "This is the last active admin.", "active")
     else:
-        await session.end_of_admin(transaction, str(values["id"]))
+        await _end(transaction, str(values["id"]))
+
+
+async def _end(transaction: Transaction, admin_id: str) -> None:
+    """Ends what an admin has who has lost access: sessions, webhooks that read with their rights, and devices."""
+    subject = f"{ADMIN.prefix}_{admin_id}"
+    await session.end_of_admin(transaction, admin_id)
+    await _REVOKE_TOKENS.execute(transaction, id=new_id(), subject=subject)
+    await push.end_of_subject(transaction, subject)
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:
@@ -104,7 +119,7 @@ async def deactivate_by_operator(transaction: Transaction, email: str) -> None:
         raise AdminNotChanged(f"No active admin has the address {email}.")
     admin_id = str(row["id"])
     await _DEACTIVATE.execute(transaction, admin_id=admin_id)
-    await session.end_of_admin(transaction, admin_id)
+    await _end(transaction, admin_id)
     author, updated, kind = audit.Author.operator(), AuditAction.UPDATED, AuditObjectKind.ADMIN
     await audit.record_by(transaction, author, updated, kind, admin_id, {"active": True}, {"active": False})
 

@@ -1,7 +1,7 @@
 /** Builds the console into a directory: `deno run build.ts DIRECTORY`.
  *
  * Each wing becomes a script and a style sheet whose names have a hash of their contents, with a Brotli copy beside
- * each; `manifest.json` says which of them a page loads. The server makes the pages (`callout/http/console.py`). */
+ * each; `manifest.json` says which of them a page loads, and `documents.json` which operations the pages send. The server makes the pages (`callout/http/console.py`). */
 
 import * as esbuild from "esbuild";
 import { brotliCompressSync } from "node:zlib";
@@ -18,7 +18,7 @@ interface Entry {
 }
 
 async function build(target: string): Promise<Record<string, Entry>> {
-  await writeOperations();
+  const documents = await writeOperations();
   await Deno.remove(target, { recursive: true }).catch(() => {});
   await Deno.mkdir(target, { recursive: true });
   const { metafile } = await esbuild.build({
@@ -50,6 +50,7 @@ async function build(target: string): Promise<Record<string, Entry>> {
     const bytes = [name, ...styles, ...preloads].reduce((sum, one) => sum + compressed.get(one)!, 0);
     entries[output.entryPoint.split("/")[0]!] = { script: name, styles, preloads, bytes };
   }
+  await Deno.writeTextFile(`${target}/documents.json`, JSON.stringify(Object.fromEntries(documents.entries())));
   await Deno.writeTextFile(`${target}/manifest.json`, JSON.stringify({ entries }, null, 2));
   return entries;
 }

@@ -16,18 +16,20 @@ import {
 const SCHEMA = new URL("../schema/schema.graphql", import.meta.url);
 const WINGS = ["shared", "staff", "tech", "portal"];
 
-/** Writes `operations.ts` of each wing that has operations. Throws an error that names each operation that the schema
- * does not allow. */
-export async function writeOperations(): Promise<void> {
+/** Writes `operations.ts` of each wing that has operations, and returns the texts of all. Throws an error that names each
+ * operation that the schema does not allow. */
+export async function writeOperations(): Promise<string[]> {
+  const texts: string[] = [];
   const text = await Deno.readTextFile(SCHEMA);
   const schema = buildSchema(text);
   for (const wing of WINGS) {
     const documents = await documentsOf(wing);
     if (documents.length > 0) {
       const target = new URL(`${wing}/operations.ts`, import.meta.url);
-      await Deno.writeTextFile(target, await moduleOf(schema, parse(text), documents));
+      await Deno.writeTextFile(target, await moduleOf(schema, parse(text), documents, texts));
     }
   }
+  return texts;
 }
 
 interface Source {
@@ -55,7 +57,13 @@ async function documentsOf(wing: string): Promise<Source[]> {
   return found.sort((one, other) => one.location < other.location ? -1 : 1);
 }
 
-async function moduleOf(schemaAst: GraphQLSchema, schema: DocumentNode, documents: Source[]): Promise<string> {
+/** The wing's module. The texts of its operations are added to `texts`. */
+async function moduleOf(
+  schemaAst: GraphQLSchema,
+  schema: DocumentNode,
+  documents: Source[],
+  texts: string[],
+): Promise<string> {
   const types = await codegen({
     filename: "operations.ts",
     schema,
@@ -82,6 +90,7 @@ async function moduleOf(schemaAst: GraphQLSchema, schema: DocumentNode, document
       const kind = definition.operation[0]!.toUpperCase() + definition.operation.slice(1);
       const needed = closure(spreads(definition), uses);
       const text = stripIgnoredCharacters([print(definition), ...needed.map((one) => fragments.get(one))].join("\n"));
+      texts.push(text);
       constants.push(
         `export const ${name} = ${JSON.stringify(text)} as Document<${name}${kind}, ${name}${kind}Variables>;`,
       );

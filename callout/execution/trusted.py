@@ -50,6 +50,10 @@ class TrustedDocuments:
         self._texts = frozenset(documents.values())
         self._by_id = {SHA256 + hash_of(text): text for text in self._texts} | dict(documents)
 
+    def with_documents(self, more: Mapping[str, str]) -> TrustedDocuments:
+        """These documents and others; where two have the same id, it is that of the former."""
+        return TrustedDocuments({**more, **self._by_id}, only=self.only)
+
     def get(self, id: str) -> str | None:
         return self._by_id.get(id)
 

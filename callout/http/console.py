@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -26,6 +27,7 @@ from callout.http.guard import OWN_CACHE_CONTROL
 DIRECTORY: Final = Path(sys.prefix) / "share" / "callout" / "console"
 """Where `make console` puts the files, and pip those of a wheel."""
 MANIFEST: Final = "manifest.json"
+DOCUMENTS: Final = "documents.json"
 
 STAFF_PATHS: Final = (
     "/tickets",
@@ -77,6 +79,14 @@ _PAGE: Final = """<!DOCTYPE html>
 <body><div id="console"></div><noscript>The console needs JavaScript.</noscript></body>
 </html>
 """
+
+
+def documents(directory: Path = DIRECTORY) -> dict[str, str]:
+    """The operations that the pages send, by numbers that no request names. None if the console has not been built."""
+    try:
+        return {f"console {number}": text for number, text in json.loads((directory / DOCUMENTS).read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
 
 
 class Console:
@@ -152,7 +162,9 @@ class _ConsoleFiles(StaticFiles):
     """The files, whose names change with their contents. Clients that accept Brotli get the compressed copies."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        coded = "br" in Headers(scope=scope).get("accept-encoding", "") and not path.endswith((".br", ".json"))
+        if path in (MANIFEST, DOCUMENTS):  # for the server alone
+            raise HTTPException(404)
+        coded = "br" in Headers(scope=scope).get("accept-encoding", "") and not path.endswith(".br")
         found = self.lookup_path(f"{path}.br")[1] if coded else None
         response = await super().get_response(f"{path}.br" if found else path, scope)
         if found:
@@ -160,6 +172,6 @@ class _ConsoleFiles(StaticFiles):
             response.headers["content-type"] = guess_type(path)[0] or "application/octet-stream"
         scope[OWN_CACHE_CONTROL] = True
         response.headers["vary"] = "Accept-Encoding"
-        lasts = response.status_code in (200, 304) and path != MANIFEST
+        lasts = response.status_code in (200, 304)
         response.headers["cache-control"] = "public, max-age=31536000, immutable" if lasts else "no-cache"
         return response

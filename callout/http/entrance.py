@@ -167,7 +167,7 @@ _PEOPLE: Final = Statement(
 
 
 async def sign_out(request: Request) -> Response:
-    """Ends the session, and the browser forgets what it has stored of this server."""
+    """Ends the session."""
     if not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
     entrance: Entrance = request.state.entrance
@@ -175,7 +175,7 @@ async def sign_out(request: Request) -> Response:
     if secret is not None:
         async with entrance.database.transaction() as transaction:
             await session.end(transaction, secret)
-    response = RedirectResponse(SIGN_IN, 303, {"clear-site-data": '"cache", "storage"'})
+    response = RedirectResponse(SIGN_IN, 303)
     response.headers.append("set-cookie", session_cookie.cookie("", 0))
     return response
 

@@ -67,7 +67,10 @@ async def test_browsers_get_the_compressed_copy(client: httpx.AsyncClient) -> No
     assert file.content == SCRIPT
 
 
-@pytest.mark.parametrize("path", ["/console/staff-9Z.js", "/console/../console.py", "/console/%2e%2e/pyproject.toml"])
+@pytest.mark.parametrize(
+    "path",
+    ["/console/staff-9Z.js", "/console/../console.py", "/console/%2e%2e/pyproject.toml", "/console/manifest.json"],
+)
 async def test_other_files_are_not_found_and_may_come_later(client: httpx.AsyncClient, path: str) -> None:
     file = await client.get(path)
     assert file.status_code == 404

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from callout.http.console import documents
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
 from tests.helpers.graphql_ws_client import WITHIN, live
@@ -240,3 +241,13 @@ async def test_trusted_documents_are_accepted_by_every_name_if_others_are_refuse
             assert (await post(admin, request)).json() == {"data": {"me": {"role": "ADMIN"}}}
             assert await asked(admin, request) == {"data": {"me": {"role": "ADMIN"}}}
         assert (await asked(admin, {"documentId": "changes-1"}))["data"]["ticketChanged"]["__typename"] == "StreamReady"
+
+
+async def test_the_console_works_where_only_trusted_documents_are_accepted(strict: Server) -> None:
+    sent = documents()
+    if not sent:
+        pytest.skip("needs what `make console` builds")
+    (me,) = (text for text in sent.values() if text.startswith("query StaffViewer"))
+    async with Api(strict) as api:
+        assert "errors" not in await api.respond(me)
+        assert "errors" in await api.respond(me + " ")

@@ -157,6 +157,8 @@ async def test_who_loses_access_loses_their_sessions(
     await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", active=True)
     await is_refused(server, secret)
     assert await database.fetchval(f"SELECT count(*) FROM sessions WHERE admin_id = '{admin}'") == 0
+    # So webhooks that they have made end as well.
+    assert await database.fetchval(f"SELECT count(*) FROM token_revocations WHERE subject = 'adm_{admin}'") == 1
 
 
 async def test_tokens_that_are_revoked_include_sessions(server: Server, api: Api, admin: str, secret: str) -> None:
