@@ -10,7 +10,6 @@ requests in the first place
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -35,15 +34,14 @@ class CrossSite(HttpError):
 
 
 def secret_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The session's secret in the headers; None without a cookie."""
+    """The session's secret in the headers; None without a cookie. Other programs on the same host may have set cookies
+    that no standard allows, after which the parser of the standard library stops."""
     for name, value in headers:
-        if name == b"cookie" and _NAME in value:
-            try:
-                morsel = SimpleCookie(value.decode("latin-1")).get(NAME)
-            except CookieError:
-                continue
-            if morsel is not None:
-                return morsel.value
+        if name == b"cookie":
+            for pair in value.split(b";"):
+                found, _, secret = pair.strip().partition(b"=")
+                if found == _NAME:
+                    return secret.decode("latin-1")
     return None
 
 

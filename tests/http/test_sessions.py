@@ -100,6 +100,13 @@ async def test_a_token_counts_more_than_the_cookie(server: Server, api: Api, sec
     assert (await asked(server, given)).json()["data"]["me"]["id"] == "boss"
 
 
+async def test_cookies_of_others_are_left_alone(server: Server, admin: str, secret: str) -> None:
+    given = headers(secret)
+    for before, after in (('{"a": [1]}; ', ""), ("x; =; ", "; y"), (f"not{NAME}=1; ", f"; {NAME}2=3")):
+        me = await asked(server, given | {"cookie": f"{before}{given['cookie']}{after}"})
+        assert me.json()["data"]["me"]["id"] == f"adm_{admin}"
+
+
 @pytest.mark.parametrize("value", ["", "x", "callout_session_" + "A" * 43, 'callout_session_"', "a b"])
 async def test_no_other_cookie_signs_in(server: Server, value: str) -> None:
     assert (await asked(server, headers(value))).status_code == 401
