@@ -180,6 +180,9 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
         click.style(f"  Open it in a browser for the IDE. Database: {database}. Ctrl-C stops the server.", dim=True),
         "",
     ]
+    if settings.console == "on":
+        console = click.style(url.removesuffix("graphql"), bold=True)
+        lines += [f"  The console, with you signed in as an admin: {console}", ""]
     if issued:
         lines.append(f"  A token for each role, valid for {min(7, settings.jwt_max_lifetime_days)} days:")
         for credential in issued:
