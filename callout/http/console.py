@@ -82,7 +82,7 @@ _PAGE: Final = """<!DOCTYPE html>
 
 
 def documents(directory: Path = DIRECTORY) -> dict[str, str]:
-    """The operations that the pages send, by numbers that no request names. None if the console has not been built."""
+    """The operations that the pages send, by numbers that no request names; none if the console has not been built."""
     try:
         return {f"console {number}": text for number, text in json.loads((directory / DOCUMENTS).read_bytes()).items()}
     except FileNotFoundError:

@@ -21,7 +21,9 @@ from tests.helpers.sessions import sign_in
 
 pytestmark = pytest.mark.skipif(not (DIRECTORY / MANIFEST).is_file(), reason="needs what `make console` builds")
 
-STATE = "query($id: ID!) { ticket(by: {id: $id}) { status resolution assignment { state eta } technician { id } } }"
+STATE = """query($id: ID!) {
+  ticket(by: {id: $id}) { status resolution assignment { state eta seenAt } technician { id } }
+}"""
 
 
 @pytest.fixture
@@ -69,6 +71,7 @@ async def test_a_technician_works_on_a_ticket(browser: Browser, server: Server, 
         found = (await api(STATE, id=ticket))["ticket"]
         assert found["assignment"]["state"] == "EN_ROUTE"
         assert found["assignment"]["eta"] is not None
+        assert found["assignment"]["seenAt"] is not None
         await page.get_by_role("button", name="I am on site").tap()
         await expect(page.get_by_text("On site", exact=True)).to_be_visible()
         await page.get_by_label("New note").fill("Battery is flat.")

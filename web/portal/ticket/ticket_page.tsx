@@ -3,7 +3,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { useRoute } from "preact-iso";
-import { execute, newKey, subscribe } from "../../shared/client.ts";
+import { execute, newKey, ownUrl, subscribe } from "../../shared/client.ts";
 import { useDraft } from "../../shared/drafts.ts";
 import { portal as texts } from "../../texts/portal.ts";
 import { errorsByField, FilePicker, UploadList } from "../form.tsx";
@@ -211,10 +211,10 @@ function Files({ files }: { files: readonly Attachment[] }) {
               </span>
             )
             : (
-              <a href={file.url} target="_blank" rel="noopener">
+              <a href={ownUrl(file.url)} target="_blank" rel="noopener">
                 {file.thumbnailUrl === null
                   ? file.name
-                  : <img src={file.thumbnailUrl} alt={file.name} loading="lazy" />}
+                  : <img src={ownUrl(file.thumbnailUrl)} alt={file.name} loading="lazy" />}
               </a>
             )}
         </li>

@@ -90,7 +90,7 @@ export function Steps({ assignment, changed }: StepsProps) {
           disabled={busy.value}
           onClick={() => step === "DECLINED" ? declining.value = true : void take(step)}
         >
-          {texts.steps[step]}
+          {step === assignment.state ? texts.newEta : texts.steps[step]}
         </button>
       ))}
       {error.value !== null && <p class="error" role="alert">{error}</p>}

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { useRoute } from "preact-iso";
 import { PriorityBadge, StatusBadge } from "../../shared/badges.tsx";
-import { execute } from "../../shared/client.ts";
+import { execute, newKey, ownUrl } from "../../shared/client.ts";
 import { useDraft } from "../../shared/drafts.ts";
 import { FileUploads } from "../../shared/file_uploads.tsx";
 import { LinkedText } from "../../shared/linked_text.tsx";
@@ -13,7 +13,14 @@ import { live } from "../../shared/live.ts";
 import { persistently } from "../../shared/saving.ts";
 import { Time } from "../../shared/time.tsx";
 import { tech as texts } from "../../texts/tech.ts";
-import { TechNoteAdd, TechResolve, TechTicketFollow, TechTicketPage, type TechTicketPageQuery } from "../operations.ts";
+import {
+  TechAdvance,
+  TechNoteAdd,
+  TechResolve,
+  TechTicketFollow,
+  TechTicketPage,
+  type TechTicketPageQuery,
+} from "../operations.ts";
 import { Page } from "../page.tsx";
 import { arrived, uploads } from "../uploads.ts";
 import { Steps } from "./steps.tsx";
@@ -39,6 +46,8 @@ function TicketOf({ reference }: { reference: string }) {
   }
 
   useEffect(() => void load(), [arrived.value]);
+  const unseen = ticket.value?.assignment?.seenAt === null ? ticket.value.assignment.id : undefined;
+  useEffect(() => (unseen === undefined ? undefined : void markSeen(unseen)), [unseen]);
   const id = ticket.value?.id;
   useEffect(() => (id === undefined ? undefined : following(id, load)), [id]);
 
@@ -82,6 +91,12 @@ function TicketOf({ reference }: { reference: string }) {
       {failed.value !== null && <p class="error" role="alert">{failed}</p>}
     </Page>
   );
+}
+
+/** Lets the office know that the technician has opened the ticket. If that fails, the next visit does it. */
+async function markSeen(assignmentId: string): Promise<void> {
+  const input = { assignmentId, to: "SEEN" as const, idempotencyKey: newKey() };
+  await execute(TechAdvance, { input }).catch(() => {});
 }
 
 /** Calls `changed` after each change of the ticket, until the returned function is called. */
@@ -150,10 +165,10 @@ function Photos({ ticket }: { ticket: Ticket }) {
             {file.url === null
               ? <span class="hint">{file.name} {texts.waits}</span>
               : (
-                <a href={file.url} target="_blank" rel="noopener">
+                <a href={ownUrl(file.url)} target="_blank" rel="noopener">
                   {file.thumbnailUrl === null
                     ? file.name
-                    : <img src={file.thumbnailUrl} alt={file.name} loading="lazy" />}
+                    : <img src={ownUrl(file.thumbnailUrl)} alt={file.name} loading="lazy" />}
                 </a>
               )}
           </li>

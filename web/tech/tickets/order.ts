@@ -38,7 +38,7 @@ export function nextSteps(
     case "ACCEPTED":
       return ["EN_ROUTE", "ON_SITE", "DECLINED"];
     case "EN_ROUTE":
-      return ["ON_SITE", "DECLINED"];
+      return ["ON_SITE", "EN_ROUTE", "DECLINED"]; // again, with another time of arrival
     case "ON_SITE":
       return ["LEFT"];
     default:

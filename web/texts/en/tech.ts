@@ -26,6 +26,7 @@ export const tech = {
   decline: "Decline the ticket",
   cancel: "Cancel",
   eta: "Arrival",
+  newEta: "Change the arrival",
   etaNone: "no time given",
   etaIn: (minutes: number) => `in ${minutes} minutes`,
   back: "My tickets",

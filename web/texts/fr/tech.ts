@@ -27,6 +27,7 @@ export const tech: Translated<typeof english> = {
   decline: "Refuser le billet",
   cancel: "Annuler",
   eta: "Arrivée",
+  newEta: "Changer l’arrivée",
   etaNone: "heure non précisée",
   etaIn: (minutes) => `dans ${minutes} minutes`,
   back: "Mes billets",
