@@ -10,7 +10,7 @@ from sqlalchemy import update as sql_update
 
 from db import limits, models
 from db.entities import ADMIN
-from db.enums import AuditAction, AuditObjectKind
+from db.enums import AuditAction, AuditObjectKind, Role
 from db.errors import Failure
 from db.ids import new_id
 from db.postgres.statement import Statement
@@ -74,7 +74,7 @@ async def _end_access(transaction: Transaction, values: dict[str, Any], checks: 
 async def _end(transaction: Transaction, admin_id: str) -> None:
     """Ends what an admin has who has lost access: sessions, webhooks that read with their rights, and devices."""
     subject = f"{ADMIN.prefix}_{admin_id}"
-    await session.end_of_admin(transaction, admin_id)
+    await session.end_of(transaction, Role.ADMIN, admin_id)
     await _REVOKE_TOKENS.execute(transaction, id=new_id(), subject=subject)
     await push.end_of_subject(transaction, subject)
 

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Text, delete, func, insert, select, text, update
+from sqlalchemy import Text, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy import bindparam as bind
 from sqlalchemy.dialects.postgresql import UUID
 
@@ -26,6 +26,10 @@ from db.visibility import ViewerParameter
 from resolvers import audit
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
+
+PREVIOUS_VALID: Final = text("interval '1 day'")
+"""How long the secret of a session is valid after another has taken its place: the answer that had the other one may
+have been lost on its way."""
 
 SECRET_PREFIX: Final = "callout_session_"
 PERSON_COLUMNS: Final = {Role.ADMIN: "admin_id", Role.TECHNICIAN: "technician_id", Role.CUSTOMER: "customer_id"}
@@ -53,19 +57,35 @@ _SURPLUS: Final = {
     )
     for role, column in PERSON_COLUMNS.items()
 }
-_OF_ADMIN: Final = Statement(select(_TABLE.c.id).where(_TABLE.c.admin_id == bind("person_id", type_=_ID)))
+_OF_PERSON: Final = {
+    role: Statement(select(_TABLE.c.id).where(_TABLE.c[column] == bind("person_id", type_=_ID)))
+    for role, column in PERSON_COLUMNS.items()
+}
+_HASH: Final = bind("hash", type_=_TABLE.c.secret_hash.type)
 _OF_SECRET: Final = Statement(
-    select(_TABLE.c.id).where(_TABLE.c.secret_hash == bind("hash", type_=_TABLE.c.secret_hash.type))
+    select(_TABLE.c.id).where(
+        or_(
+            _TABLE.c.secret_hash == _HASH,
+            and_(_TABLE.c.previous_hash == _HASH, _TABLE.c.renewed_at > func.now() - PREVIOUS_VALID),
+        )
+    )
 )
 _RENEW: Final = Statement(
     update(_TABLE)
     .where(
-        _TABLE.c.secret_hash == bind("hash", type_=_TABLE.c.secret_hash.type),
-        _TABLE.c.renewed_at < func.now() - text("interval '1 day'"),
+        or_(
+            and_(_TABLE.c.secret_hash == _HASH, _TABLE.c.renewed_at < func.now() - text("interval '1 day'")),
+            # The browser has not received the other one. But a page that was loaded at the same moment may have.
+            and_(
+                _TABLE.c.previous_hash == _HASH,
+                _TABLE.c.renewed_at > func.now() - PREVIOUS_VALID,
+                _TABLE.c.renewed_at < func.now() - text("interval '1 minute'"),
+            ),
+        )
     )
     .values(
         secret_hash=bind("new_hash", type_=_TABLE.c.secret_hash.type),
-        previous_hash=_TABLE.c.secret_hash,
+        previous_hash=_HASH,
         renewed_at=func.now(),
         used_at=func.now(),
     )
@@ -125,8 +145,8 @@ async def begin(transaction: Transaction, person: KnownPerson, user_agent: str, 
 
 
 async def renew(database: Queryable, secret: str) -> str | None:
-    """Gives a session whose secret is a day old another one, which it returns; the one before stays valid for a moment.
-    None if the session has ended, or its secret is newer."""
+    """Gives a session whose secret is a day old, or was replaced without the browser's knowing, another one, which it
+    returns. None if the session has ended, or its secret is newer."""
     new = new_secret()
     found = await _RENEW.fetchval(database, hash=hash_of(secret), new_hash=hash_of(new))
     return None if found is None else new
@@ -156,9 +176,9 @@ async def revoke(call: Call, input: Input) -> Outcome:
     return Outcome()
 
 
-async def end_of_admin(transaction: Transaction, admin_id: str) -> None:
-    """Ends all sessions of an admin who has lost access."""
-    for row in await _OF_ADMIN.fetch(transaction, person_id=admin_id):
+async def end_of(transaction: Transaction, role: Role, person_id: str) -> None:
+    """Ends all sessions of a person who has lost access."""
+    for row in await _OF_PERSON[role].fetch(transaction, person_id=person_id):
         await _end(transaction, str(row["id"]))
 
 

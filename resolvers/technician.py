@@ -8,10 +8,10 @@ from sqlalchemy import func, or_, select
 
 from db import limits, models
 from db.entities import TICKET
-from db.enums import TicketStatus
+from db.enums import Role, TicketStatus
 from db.sql import Expression, Row, table
 from db.visibility import ViewerParameter
-from resolvers import crud, push
+from resolvers import crud, push, session
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
@@ -35,6 +35,7 @@ async def update(call: Call, input: Input) -> Outcome:
 async def _end_devices(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
     if values.get("active") is False:
         await push.end_of_technician(transaction, str(values["id"]))
+        await session.end_of(transaction, Role.TECHNICIAN, str(values["id"]))
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

@@ -35,7 +35,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    text,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
@@ -70,8 +69,6 @@ _BEARER = re.compile(r"bearer ([A-Za-z0-9_.-]+)", re.IGNORECASE)
 _BEARER_SCHEME = re.compile(r"bearer +[^ ]", re.IGNORECASE)
 _API_KEY = re.compile(r"callout_[A-Za-z0-9_-]{43}")
 _SESSION_SECRET = re.compile(rf"{session.SECRET_PREFIX}[A-Za-z0-9_-]{{43}}")
-RENEWED_SECONDS = 60
-"""How long the secret of a session is valid after another has taken its place, for requests under way."""
 
 KEYS = ARRAY(UUID(as_uuid=False))
 
@@ -125,7 +122,7 @@ _SIGNED_IN = Statement(
                     SessionRow.secret_hash == bindparam("hash"),
                     and_(
                         SessionRow.previous_hash == bindparam("hash"),
-                        SessionRow.renewed_at > func.now() - text(f"interval '{RENEWED_SECONDS} seconds'"),
+                        SessionRow.renewed_at > func.now() - session.PREVIOUS_VALID,
                     ),
                 ),
                 _IN_USE,
@@ -209,8 +206,9 @@ class Authenticator:
         self._zone = settings.time_zone
         self._known: OrderedDict[str | None, tuple[Viewer | Unauthenticated, float]] = OrderedDict()
         self._looking: dict[str, asyncio.Task[Viewer | HttpError]] = {}
-        self._revocations = Revocations(settings.jwt_lifetime, LEEWAY_SECONDS)
         self._lasting = timedelta(days=settings.session_days)
+        # A session can last longer than a token.
+        self._revocations = Revocations(max(settings.jwt_lifetime, self._lasting), LEEWAY_SECONDS)
         self.uses = KeyUses(database)
         self.session_uses = KeyUses(database, "sessions", "used_at")
 

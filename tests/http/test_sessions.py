@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,8 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
+from callout.auth.authenticator import Authenticator
 from callout.http.session_cookie import NAME
+from callout.settings import Settings
 from db.enums import Role
+from db.postgres.pool import Database as Pool
+from resolvers import session
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key
 from tests.helpers.graphql_ws_client import WITHIN
@@ -161,6 +166,8 @@ async def test_who_loses_access_loses_their_sessions(
         await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", active=False)
         assert await code_of_close(first) == await code_of_close(second) == 4403
     await is_refused(server, theirs)
+    await api.done("technicianUpdate", "__typename", technicianId=technician, active=True)
+    await is_refused(server, theirs)
     await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", active=True)
     await is_refused(server, secret)
     assert await database.fetchval(f"SELECT count(*) FROM sessions WHERE admin_id = '{admin}'") == 0
@@ -182,6 +189,47 @@ async def test_the_last_active_admin_stays(server: Server, api: Api, database: D
     refused = await api.do("adminUpdate", "admin { active }", adminId=f"adm_{admin}", active=False)
     assert refused["userErrors"][0]["field"] == ["input", "active"]
     await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", name="Ada A. Admin")
+
+
+async def test_a_secret_is_replaced_although_an_answer_is_lost(server: Server, database: Database, secret: str) -> None:
+    """The browser that shows a secret that was replaced has not received the other one."""
+    aged = "UPDATE sessions SET renewed_at = now() - $1::interval WHERE secret_hash = $2"
+    pool = await Pool.open(server.database_url, size=1)
+    try:
+        assert await session.renew(pool, secret) is None
+        await database.execute(aged, timedelta(hours=25), session.hash_of(secret))
+        lost = await session.renew(pool, secret)
+        assert lost is not None
+        assert await session.renew(pool, secret) is None  # another page that was loaded at the same moment
+        for each in (secret, lost):
+            assert (await asked(server, headers(each))).status_code == 200
+        await database.execute(aged, timedelta(minutes=2), session.hash_of(lost))
+        other = await session.renew(pool, secret)
+        assert other is not None
+        assert (await asked(server, headers(other))).status_code == 200
+        await is_refused(server, lost)
+        async with pool.transaction() as transaction:
+            await session.end(transaction, secret)
+        await is_refused(server, other)
+    finally:
+        await pool.close()
+
+
+async def test_revoked_tokens_stay_revoked_for_as_long_as_a_session_may_last() -> None:
+    settings = Settings(
+        env="production",
+        database_url="postgresql://a@b/c",
+        jwt_secret="s" * 48,
+        jwt_max_lifetime_days=1,
+        session_days=40,
+    )
+    authenticator = Authenticator(settings, Unused())  # type: ignore[arg-type]
+    assert authenticator._revocations._kept > timedelta(days=40)
+    await authenticator.close()
+
+
+class Unused:
+    """A database that nobody asks."""
 
 
 async def test_a_session_ends_after_a_time_without_use(server: Server, database: Database, admin: str) -> None:

@@ -84,7 +84,17 @@ async def test_further_customers_are_shown_when_asked_for(ann: Page, api: Api) -
 
 async def test_what_does_not_exist_says_so(ann: Page) -> None:
     await ann.goto("/customers/cus_00000000-0000-7000-8000-000000000000")
-    await expect(ann.get_by_role("heading", level=1).or_(ann.get_by_role("alert")).first).to_be_visible()
+    await expect(ann.get_by_text("It does not exist any more").or_(ann.get_by_role("alert"))).to_be_visible()
+
+
+async def test_a_colleagues_change_of_another_field_stays(ann: Page, api: Api) -> None:
+    customer = await api.new_customer(name="Birch Books", phone="613-555-0100")
+    await ann.goto(f"/customers/{customer}")
+    await ann.get_by_label("Name").fill("Birch Bookshop")
+    await api.done("customerUpdate", "__typename", customerId=customer, phone="613-555-0199")
+    await ann.get_by_role("button", name="Save").click()
+    await expect(ann.get_by_role("heading", level=1)).to_have_text("Birch Bookshop")
+    await expect(ann.get_by_label("Phone")).to_have_value("613-555-0199")
 
 
 async def test_no_page_has_a_barrier(ann: Page, api: Api) -> None:

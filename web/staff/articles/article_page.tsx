@@ -91,8 +91,8 @@ function ArticleOf({ id }: { id: string }) {
           initial={{ problem, solution, published }}
           fields={FIELDS}
           button={texts.save}
-          save={async (values, idempotencyKey) =>
-            (await execute(ArticleSave, { input: { ...values, articleId: id, idempotencyKey } })).articleUpdate}
+          save={async (_, idempotencyKey, changes) =>
+            (await execute(ArticleSave, { input: { ...changes, articleId: id, idempotencyKey } })).articleUpdate}
           saved={() => {
             note.value = texts.saved;
             void load();

@@ -92,8 +92,9 @@ function CustomerOf({ id }: { id: string }) {
             initial={{ name, email, phone: phone ?? "", accountNumber }}
             fields={FIELDS}
             button={texts.save}
-            save={async (values, idempotencyKey) => {
-              const input = { ...values, phone: values.phone || null, customerId: id, idempotencyKey };
+            save={async (_, idempotencyKey, changes) => {
+              const phone = changes.phone === undefined ? {} : { phone: changes.phone || null };
+              const input = { ...changes, ...phone, customerId: id, idempotencyKey };
               return (await execute(CustomerSave, { input })).customerUpdate;
             }}
             saved={() => {

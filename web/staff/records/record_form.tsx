@@ -23,32 +23,45 @@ interface RecordFormProps<Values> {
   initial: Values;
   fields: readonly FieldOf<Values>[];
   button: string;
-  /** Sends the values with the key of the request. */
-  save: (values: Values, key: string) => Promise<Saved>;
+  /** Sends the values with the key of the request. `changes` has only those that the person has changed, so that a
+   * colleague's change of another one stays. */
+  save: (values: Values, key: string, changes: Partial<Values>) => Promise<Saved>;
   saved: () => void;
   /** What has become of it, such as that it was saved before the form was made anew. */
   note?: string;
 }
 
+/** What is in the form, and what was there when the person began. */
+interface Typed<Values> {
+  values: Values;
+  initial: Values;
+}
+
+/** The values that differ from those at the beginning. */
+export function differing<Values extends object>(values: Values, initial: Values): Partial<Values> {
+  const entries = Object.entries(values).filter(([name, value]) => value !== initial[name as keyof Values]);
+  return Object.fromEntries(entries) as Partial<Values>;
+}
+
 export function RecordForm<Values extends object>(props: RecordFormProps<Values>) {
-  const draft = useDraft<Values>(props.name, props.initial);
+  const draft = useDraft<Typed<Values>>(props.name, { values: props.initial, initial: props.initial });
   return draft === null ? null : <OpenForm {...props} draft={draft} />;
 }
 
 function OpenForm<Values extends object>(
-  { draft, fields, button, save, saved, note = "" }: RecordFormProps<Values> & { draft: Draft<Values> },
+  { draft, fields, button, save, saved, note = "" }: RecordFormProps<Values> & { draft: Draft<Typed<Values>> },
 ) {
   const errors = useSignal<Record<string, string>>({});
   const busy = useSignal(false);
   const changed = useSignal(false);
-  const values = draft.value.value;
+  const { values, initial } = draft.value.value;
 
   async function send(event: Event) {
     event.preventDefault();
     if (busy.value) return;
     busy.value = true;
     try {
-      const { userErrors } = await persistently(() => save(values, draft.key));
+      const { userErrors } = await persistently(() => save(values, draft.key, differing(values, initial)));
       errors.value = byField(userErrors, fields.map(({ name }) => name));
       if (userErrors.length === 0) {
         draft.discard();
@@ -63,7 +76,7 @@ function OpenForm<Values extends object>(
 
   const change = (name: keyof Values, value: unknown) => {
     changed.value = true;
-    draft.change({ ...values, [name]: value });
+    draft.change({ values: { ...values, [name]: value }, initial });
   };
   return (
     <form class="form" onSubmit={send} noValidate>
@@ -105,6 +118,7 @@ function Control({ field, value, error, change }: ControlProps) {
           onChange={(event) => change(event.currentTarget.checked)}
         />
         {field.label}
+        {error && <span class="error" role="alert">{error}</span>}
       </label>
     );
   }

@@ -90,7 +90,10 @@ export function RecordList<Row extends { id: string }>({ path, hint, read, row, 
           <button
             type="button"
             class="button"
-            onClick={() => void load(last.pageInfo.endCursor, pages.value!, () => true)}
+            onClick={() => {
+              const shown = pages.value!;
+              void load(last.pageInfo.endCursor, shown, () => pages.value === shown);
+            }}
           >
             {texts.more}
           </button>
