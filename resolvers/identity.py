@@ -160,7 +160,7 @@ async def link_by_email(
     """Links a subject that has no identity to the one technician or customer with this address, which the provider has
     verified. Returns why not, for the log; None if it has one now. Raises the database's errors."""
     rows = await _WITH_ADDRESS[role].fetch(transaction, email=email)
-    people = [row for row in rows if _folded(row["email"]) == _folded(email)]
+    people = [row for row in rows if folded(row["email"]) == folded(email)]
     if len(people) != 1:
         return f"no active {role.lower()} has the address of the token"
     person = str(people[0]["id"])
@@ -178,7 +178,7 @@ async def link_by_email(
     return None
 
 
-def _folded(email: str) -> str:
+def folded(email: str) -> str:
     """In lower case as far as it is ASCII: PostgreSQL finds more addresses equal, such as one with the sign for kelvin
     in the place of a K, which may be somebody else's."""
     return "".join(character.lower() if character.isascii() else character for character in email.strip())

@@ -21,6 +21,7 @@ from db.enums import Role
 from db.postgres.pool import Database
 from db.postgres.statement import Statement
 from db.sql import table
+from resolvers.identity import folded
 from resolvers.mutation import Transaction
 from resolvers.session import PERSON_COLUMNS, KnownPerson, hash_of
 
@@ -113,7 +114,8 @@ class SignInLink:
 async def make_link(database: Database, email: str, next_path: str) -> SignInLink | None:
     """Makes a link for the person with this address. None if there is nobody, or if they have `PENDING_MAX` already.
     Raises the database's errors."""
-    rows = [row for row in await _OF_ADDRESS.fetch(database, email=email.strip()) if _same(row["email"], email)]
+    found = await _OF_ADDRESS.fetch(database, email=email.strip())
+    rows = [row for row in found if folded(row["email"]) == folded(email)]
     if not rows:
         return None
     row = min(rows, key=lambda row: list(_PEOPLE).index(Role(row["role"])))
@@ -137,13 +139,3 @@ async def use_link(transaction: Transaction, secret: str) -> tuple[KnownPerson, 
 def _person_of(link: Mapping[str, Any]) -> tuple[Role, str]:
     role = next(role for role, column in PERSON_COLUMNS.items() if link[column] is not None)
     return role, str(link[PERSON_COLUMNS[role]])
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether the addresses are the same but for ASCII case: PostgreSQL finds more of them equal, which may be somebody
-    else's."""
-    return _folded(one) == _folded(other)
-
-
-def _folded(email: str) -> str:
-    return "".join(character.lower() if character.isascii() else character for character in email.strip())
