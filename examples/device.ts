@@ -1,11 +1,14 @@
 // A device client that works offline: it keeps a copy of the technician's tickets and a queue of what was done.
 //
-//     const device = await Device.open('callout', 'https://callout.example.com', () => token)
+//     const headers = () => ({ Authorization: `Bearer ${token}` })
+//     const device = await Device.open('callout', { url: 'https://callout.example.com', headers })
 //     await device.do('note', { ticketId, body: 'The key is here.' })
+//     await device.attach(photo, { ticketId })
 //     await device.sync()
 //
-// Both are in one IndexedDB database, so the page can be closed at any time. `sync` takes two requests: it sends the
-// queue, and follows the tickets from the last cursor on until nothing is missing. It needs nothing but a browser.
+// All is in one IndexedDB database, so the page can be closed at any time. `sync` takes two requests: it sends the
+// queue, and follows the tickets from the last cursor on until nothing is missing. Then it uploads the files. It needs
+// nothing but a browser. The technicians' pages of the console use it, with a copy that has more fields.
 
 export type Kind = 'note' | 'status' | 'resolve' | 'assignment' | 'attachment' | 'propertyAccessNote'
 export type Given = { ticketId?: string; status?: string; resolution?: string; [name: string]: unknown }
@@ -19,17 +22,31 @@ export type Result = {
   outcome: 'APPLIED' | 'REPLAYED' | 'CONFLICT' | 'REJECTED'
   conflicts: string[]
   ticket: Ticket | null
+  uploadUrl: string | null
   userErrors: { message: string }[]
 }
-type Queued = { place?: number; key: string; command: Command; result: Result | null }
+/** A command in the queue. It has a `result` once it was in conflict or refused, and an `uploadUrl` once its file can be
+ * uploaded. */
+export type Queued = { place?: number; key: string; command: Command; result: Result | null; uploadUrl?: string }
 type Change = { __typename: 'TicketChange'; cursor: string; change: string; ticketId: string; ticket: Ticket | null }
-type Message = Change | { __typename: 'StreamReady' | 'StreamReset'; cursor: string }
+/** A message of the operation `missed`. */
+export type Message = Change | { __typename: 'StreamReady' | 'StreamReset'; cursor: string }
+/** `headers` says who the user is, and is called for each request. `filter` says which tickets the copy has. Operations
+ * other than those below may ask for more fields of a ticket. */
+export type Options = {
+  url: string
+  headers: () => Record<string, string>
+  filter?: object
+  operations?: { list: string; apply: string; missed: string }
+}
 type Stores = Record<(typeof STORES)[number], IDBObjectStore>
 
 const MINE = { assignee: { me: true }, not: { status: ['CLOSED'] } }
-const STORES = ['state', 'tickets', 'commands'] as const
+const STORES = ['state', 'tickets', 'commands', 'files'] as const
 const COMMANDS_MAX = 100
 const REQUEST_MAX = 30_000 // ms
+const PIECE = 1024 * 1024 // bytes of a file in one request
+const TUS = { 'Tus-Resumable': '1.0.0' } // https://tus.io/protocols/resumable-upload
 const PASSING = ['RATE_LIMITED', 'BUSY', 'TIMEOUT', 'UNAVAILABLE', 'INTERNAL']
 const MALFORMED = ['BAD_REQUEST', 'BAD_USER_INPUT', 'BODY_TOO_LARGE']
 const TICKET = 'fragment ticket on Ticket { id version reference subject description status priority resolution }'
@@ -37,7 +54,7 @@ const LIST = `query ($filter: TicketFilter, $after: String) {
   tickets(filter: $filter, first: 100, after: $after) {
     streamCursor pageInfo { hasNextPage endCursor } nodes { ...ticket } } } ${TICKET}`
 const APPLY = `mutation ($input: CommandsApplyInput!) { commandsApply(input: $input) {
-  results { key outcome conflicts ticket { ...ticket } userErrors { message } }
+  results { key outcome conflicts ticket { ...ticket } uploadUrl userErrors { message } }
   userErrors { message } } } ${TICKET}`
 const MISSED = `subscription ($filter: TicketFilter, $after: String) { ticketChanged(filter: $filter, after: $after) {
   __typename
@@ -59,36 +76,53 @@ export class SignedOut extends Error {
   override name = 'SignedOut'
 }
 
-/** The copy and the queue of one user. Several tabs may share them. */
-export class Device {
+/** The copy and the queue of one user, whose tickets have at least the fields of `Ticket`. Several tabs may share them. */
+export class Device<Kept extends Ticket = Ticket> {
   #database: IDBDatabase
-  #url: string
-  #token: () => string
+  #options: Required<Options>
+  #channel: BroadcastChannel | undefined
+  #changed: () => void = () => {}
 
-  /** Opens the database `name`, of which each user needs their own, for the server at `url`. `token` returns a valid
-   * token, and is called for each request. */
-  static async open(name: string, url: string, token: () => string): Promise<Device> {
-    const opening = indexedDB.open(name, 1)
-    opening.onupgradeneeded = () => {
-      opening.result.createObjectStore('state').add(crypto.randomUUID(), 'device')
-      opening.result.createObjectStore('tickets', { keyPath: 'id' })
-      const commands = opening.result.createObjectStore('commands', { keyPath: 'place', autoIncrement: true })
-      commands.createIndex('key', 'key', { unique: true })
+  /** Opens the database `name`, of which each user needs their own. */
+  static async open<Kept extends Ticket = Ticket>(name: string, options: Options): Promise<Device<Kept>> {
+    const opening = indexedDB.open(name, 2)
+    opening.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) {
+        opening.result.createObjectStore('state').add(crypto.randomUUID(), 'device')
+        opening.result.createObjectStore('tickets', { keyPath: 'id' })
+        const commands = opening.result.createObjectStore('commands', { keyPath: 'place', autoIncrement: true })
+        commands.createIndex('key', 'key', { unique: true })
+      }
+      opening.result.createObjectStore('files')
     }
-    return new Device(await done(opening), url.replace(/\/+$/, ''), token)
+    const database = await done(opening)
+    database.onversionchange = () => database.close() // another tab erases it, or has a newer version of the app
+    return new Device(database, { filter: MINE, operations: { list: LIST, apply: APPLY, missed: MISSED }, ...options })
   }
 
-  private constructor(database: IDBDatabase, url: string, token: () => string) {
+  private constructor(database: IDBDatabase, options: Required<Options>) {
     this.#database = database
-    this.#url = url
-    this.#token = token
+    this.#options = { ...options, url: options.url.replace(/\/+$/, '') }
+  }
+
+  /** Has `changed` called after each change of the copy or the queue, in whichever tab it was made. */
+  watch(changed: () => void): void {
+    this.#changed = changed
+    this.#channel = new BroadcastChannel(this.#database.name)
+    this.#channel.onmessage = changed
+  }
+
+  /** The id by which the server knows the device. */
+  async id(): Promise<string> {
+    return (await this.#state('device'))!
   }
 
   /** Queues a command, such as `do('resolve', {ticketId, resolution})`, and returns its key. It shows in `tickets` at
    * once. */
-  async do(kind: Kind, given: Given): Promise<string> {
+  async do(kind: Kind, given: Given, file?: Blob): Promise<string> {
     const key = crypto.randomUUID()
     await this.#change(async (stores) => {
+      if (file) await done(stores.files.put(file, key))
       const found: Ticket | undefined = await done(stores.tickets.get(given.ticketId ?? ''))
       const based = found && ['note', 'status', 'resolve'].includes(kind) ? { baseVersion: found.version } : {}
       const command = { [kind]: { key, occurredAt: new Date().toISOString(), ...based, ...given } }
@@ -97,11 +131,30 @@ export class Device {
     return key
   }
 
-  /** The copy, as it will be once the queue has been sent. */
-  async tickets(): Promise<Ticket[]> {
-    const [kept, queue] = await this.#read((stores) =>
-      Promise.all([done<Ticket[]>(stores.tickets.getAll()), done<Queued[]>(stores.commands.getAll())]),
+  /** Queues a file with the command that attaches it, such as `attach(photo, {ticketId})`, and returns its key. */
+  async attach(file: File, given: Given): Promise<string> {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()))
+    const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+    const described = { name: file.name, contentType: file.type || 'application/octet-stream', size: file.size, sha256 }
+    return this.do('attachment', { ...described, ...given }, file)
+  }
+
+  /** The file of a command that is in the queue. */
+  async file(key: string): Promise<Blob | undefined> {
+    return this.#read((stores) => done<Blob | undefined>(stores.files.get(key)))
+  }
+
+  /** The copy and the queue as they are. */
+  async all(): Promise<{ tickets: Kept[]; queue: Queued[] }> {
+    const [tickets, queue] = await this.#read((stores) =>
+      Promise.all([done<Kept[]>(stores.tickets.getAll()), done<Queued[]>(stores.commands.getAll())]),
     )
+    return { tickets, queue }
+  }
+
+  /** The copy, as it will be once the queue has been sent. */
+  async tickets(): Promise<Kept[]> {
+    const { tickets: kept, queue } = await this.all()
     const tickets = new Map(kept.map((ticket) => [ticket.id, ticket]))
     for (const { command } of queue.filter(({ result }) => !result)) {
       const { status, resolve } = command
@@ -112,14 +165,14 @@ export class Device {
     return [...tickets.values()]
   }
 
-  /** The commands that have not been sent, or whose answer has not arrived, in order. */
+  /** The commands that have not been sent, whose answer has not arrived, or whose file has not, in order. */
   async waiting(): Promise<Command[]> {
-    return (await this.#queue()).filter(({ result }) => !result).map(({ command }) => command)
+    return (await this.all()).queue.filter(({ result }) => !result).map(({ command }) => command)
   }
 
   /** The commands that were in conflict or refused, each with its result, for the user to decide. */
   async unsettled(): Promise<[Command, Result][]> {
-    return (await this.#queue()).flatMap(({ command, result }) => (result ? [[command, result]] : []))
+    return (await this.all()).queue.flatMap(({ command, result }) => (result ? [[command, result]] : []))
   }
 
   /** Removes a command: the user has seen what became of it. */
@@ -127,31 +180,87 @@ export class Device {
     await this.#change((stores) => remove(stores, key))
   }
 
-  /** Sends the queue and catches up. Throws `NotNow` and `SignedOut`; call it again after either. One tab at a time
-   * does it, and the others wait. */
+  /** Sends the queue, catches up, and uploads. Throws `NotNow` and `SignedOut`; call it again after either. One tab at
+   * a time does it, and the others wait. */
   async sync(): Promise<void> {
-    await navigator.locks.request(this.#database.name, () => this.#sync())
+    await this.#alone('', async () => {
+      await this.#sendAll()
+      if (!(await this.cursor())) await this.#readAll()
+      while (!(await this.#catchUp())) await this.#readAll()
+    })
+    await this.upload()
   }
 
-  async #sync(): Promise<void> {
-    for (let queue = await this.waiting(); queue.length > 0; queue = await this.waiting()) {
-      await this.#send(queue.slice(0, COMMANDS_MAX))
+  /** Sends the queue alone, as while a subscription of `missed` keeps the copy up to date. Throws as `sync` does. */
+  async send(): Promise<void> {
+    await this.#alone('', () => this.#sendAll())
+  }
+
+  /** Uploads the files whose commands have been sent, from where each was cut off. Throws as `sync` does. Commands can
+   * be sent meanwhile. */
+  async upload(): Promise<void> {
+    await this.#alone(' files', async () => {
+      for (const { key, uploadUrl } of (await this.all()).queue) {
+        if (uploadUrl) await this.#upload(key, uploadUrl)
+      }
+    })
+  }
+
+  /** The cursor after which a subscription of `missed` goes on; undefined before the first `sync`. */
+  async cursor(): Promise<string | undefined> {
+    return this.#state('cursor')
+  }
+
+  /** Applies a message of `missed`, in one transaction with its cursor, so that the cursor is never ahead of the copy.
+   * Returns false if the copy must be read anew, which `sync` does. */
+  async take(message: Message): Promise<boolean> {
+    await this.#change(async (stores) => {
+      if (message.__typename === 'TicketChange') await apply(stores, message)
+      if (message.__typename === 'StreamReset') await done(stores.state.delete('cursor'))
+      else await done(stores.state.put(message.cursor, 'cursor'))
+    })
+    return message.__typename !== 'StreamReset'
+  }
+
+  /** Deletes the copy, as when the user is signed out. The queue stays. */
+  async withdraw(): Promise<void> {
+    await this.#change(async (stores) => {
+      await Promise.all([done(stores.tickets.clear()), done(stores.state.delete('cursor'))])
+    })
+  }
+
+  /** Deletes everything. The device cannot be used any more. */
+  async erase(): Promise<void> {
+    this.#database.close()
+    this.#channel?.close()
+    await done(indexedDB.deleteDatabase(this.#database.name))
+  }
+
+  #alone(what: string, work: () => Promise<void>): Promise<void> {
+    return navigator.locks.request(this.#database.name + what, work)
+  }
+
+  async #sendAll(): Promise<void> {
+    const next = async () => (await this.all()).queue.filter(({ result, uploadUrl }) => !result && !uploadUrl)
+    for (let queue = await next(); queue.length > 0; queue = await next()) {
+      await this.#send(queue.slice(0, COMMANDS_MAX).map(({ command }) => command))
     }
-    if (!(await this.#state('cursor'))) await this.#readAll()
-    while (!(await this.#catchUp())) await this.#readAll()
   }
 
   /** Sends commands. One that the server cannot read spoils a whole request, so the halves are sent then, until that
    * command is alone: it is set aside, and holds up no other. */
   async #send(commands: Command[]): Promise<void> {
     const input = { deviceId: await this.#state('device'), commands }
-    const answer = await this.#ask(APPLY, { input }).catch((error: unknown) => {
+    const answer = await this.#ask(this.#options.operations.apply, { input }).catch((error: unknown) => {
       if (error instanceof Malformed) return error
       throw error
     })
     if (answer instanceof Malformed) {
       const half = Math.floor(commands.length / 2)
-      if (half === 0) return this.#change((stores) => settle(stores, rejected(commands[0]!, answer.message)))
+      if (half === 0) {
+        const { key } = Object.values(commands[0]!)[0]!
+        return this.#update(key, { result: rejected(key, answer.message) })
+      }
       await this.#send(commands.slice(0, half))
       return this.#send(commands.slice(half))
     }
@@ -159,8 +268,9 @@ export class Device {
     if (userErrors.length > 0) throw new SignedOut(userErrors[0].message)
     await this.#change(async (stores) => {
       for (const result of results as Result[]) {
-        if (result.outcome === 'APPLIED' || result.outcome === 'REPLAYED') await remove(stores, result.key)
-        else await settle(stores, result)
+        if (result.outcome !== 'APPLIED' && result.outcome !== 'REPLAYED') await update(stores, result.key, { result })
+        else if (result.uploadUrl) await update(stores, result.key, { uploadUrl: result.uploadUrl })
+        else await remove(stores, result.key)
         if (result.ticket) await keep(stores, result.ticket)
       }
     })
@@ -168,10 +278,11 @@ export class Device {
 
   /** Reads the copy anew. Its cursor is the one of the first page: later events replace older versions. */
   async #readAll(): Promise<void> {
-    const first = (await this.#ask(LIST, { filter: MINE })).tickets
+    const { filter, operations: { list } } = this.#options
+    const first = (await this.#ask(list, { filter })).tickets
     const nodes: Ticket[] = [...first.nodes]
     for (let page = first; page.pageInfo.hasNextPage; nodes.push(...page.nodes)) {
-      page = (await this.#ask(LIST, { filter: MINE, after: page.pageInfo.endCursor })).tickets
+      page = (await this.#ask(list, { filter, after: page.pageInfo.endCursor })).tickets
     }
     await this.#change(async (stores) => {
       await done(stores.tickets.clear())
@@ -180,25 +291,43 @@ export class Device {
     })
   }
 
-  /** Applies the missed changes, each in one transaction with its cursor, so that the cursor is never ahead of the
-   * copy. Returns false if the copy must be read anew. */
+  /** Applies the missed changes. Returns false if the copy must be read anew. */
   async #catchUp(): Promise<boolean> {
-    const after = await this.#state('cursor')
-    const response = await this.#post('/graphql/stream', 'text/event-stream', MISSED, { filter: MINE, after })
+    const { filter, operations: { missed } } = this.#options
+    const after = await this.cursor()
+    const response = await this.#post('/graphql/stream', 'text/event-stream', missed, { filter, after })
     if (!response.ok) await checked(response)
     for await (const line of linesOf(response)) {
       if (!line.startsWith('data: {')) continue
       const { data, errors } = JSON.parse(line.slice('data: '.length))
       if (errors) throw new NotNow(errors[0].message)
       const message: Message = data.ticketChanged
-      if (message.__typename === 'StreamReset') return false
-      await this.#change(async (stores) => {
-        if (message.__typename === 'TicketChange') await apply(stores, message)
-        await done(stores.state.put(message.cursor, 'cursor'))
-      })
+      if (!(await this.take(message))) return false
       if (message.__typename === 'StreamReady') return true
     }
     throw new NotNow('the connection was lost')
+  }
+
+  /** Uploads what the server does not have yet of a command's file, and removes the command. */
+  async #upload(key: string, uploadUrl: string): Promise<void> {
+    const file = await this.file(key)
+    if (!file) return this.forget(key) // in another tab
+    const { pathname, search } = new URL(uploadUrl) // the server may know itself by another address
+    const url = new URL(pathname + search, this.#options.url)
+    for (let offset: number | null = null; offset === null || offset < file.size; ) {
+      const from = { ...TUS, 'Upload-Offset': String(offset), 'Content-Type': 'application/offset+octet-stream' }
+      const response: Response =
+        offset === null
+          ? await fetched(url, { method: 'HEAD', headers: TUS })
+          : await fetched(url, { method: 'PATCH', headers: from, body: file.slice(offset, offset + PIECE) })
+      if (response.status === 404) return this.#update(key, { uploadUrl: undefined }) // expired: `send` gets another
+      if (response.status === 409) offset = null
+      else if (response.ok) offset = Number(response.headers.get('Upload-Offset'))
+      else if (response.status < 500 && ![408, 423, 429].includes(response.status)) {
+        return this.#update(key, { result: rejected(key, `The file was refused: HTTP ${response.status}.`) })
+      } else throw new NotNow(`HTTP ${response.status}`)
+    }
+    await this.forget(key)
   }
 
   async #ask(query: string, variables: object): Promise<any> {
@@ -206,13 +335,12 @@ export class Device {
   }
 
   #post(path: string, accept: string, query: string, variables: object): Promise<Response> {
-    const headers = { Authorization: `Bearer ${this.#token()}`, 'Content-Type': 'application/json', Accept: accept }
-    const body = JSON.stringify({ query, variables })
-    return online(fetch(this.#url + path, { method: 'POST', headers, body, signal: AbortSignal.timeout(REQUEST_MAX) }))
+    const headers = { ...this.#options.headers(), 'Content-Type': 'application/json', Accept: accept }
+    return fetched(this.#options.url + path, { method: 'POST', headers, body: JSON.stringify({ query, variables }) })
   }
 
-  #queue(): Promise<Queued[]> {
-    return this.#read((stores) => done(stores.commands.getAll()))
+  async #update(key: string, changes: Partial<Queued>): Promise<void> {
+    await this.#change((stores) => update(stores, key, changes))
   }
 
   #state(name: 'device' | 'cursor'): Promise<string | undefined> {
@@ -236,13 +364,18 @@ export class Device {
       throw error
     })
     await Promise.all([worked, committed])
+    this.#changed()
+    this.#channel?.postMessage('')
   }
 }
 
-/** The result of a command that the server cannot read. */
-function rejected(command: Command, message: string): Result {
-  const { key } = Object.values(command)[0]!
-  return { key, outcome: 'REJECTED', conflicts: [], ticket: null, userErrors: [{ message }] }
+/** The result of a command that the server cannot read, or whose file it has refused. */
+function rejected(key: string, message: string): Result {
+  return { key, outcome: 'REJECTED', conflicts: [], ticket: null, uploadUrl: null, userErrors: [{ message }] }
+}
+
+function fetched(url: string | URL, request: RequestInit): Promise<Response> {
+  return online(fetch(url, { ...request, signal: AbortSignal.timeout(REQUEST_MAX) }))
 }
 
 /** The data of a successful answer. Throws `SignedOut`; `NotNow` for what passes; `Malformed`; `Error` for what else is
@@ -288,14 +421,15 @@ async function keep(stores: Stores, ticket: Ticket): Promise<void> {
   if (!kept || kept.version <= ticket.version) await done(stores.tickets.put(ticket))
 }
 
-async function settle(stores: Stores, result: Result): Promise<void> {
-  const queued: Queued | undefined = await done(stores.commands.index('key').get(result.key))
-  if (queued) await done(stores.commands.put({ ...queued, result }))
+async function update(stores: Stores, key: string, changes: Partial<Queued>): Promise<void> {
+  const queued: Queued | undefined = await done(stores.commands.index('key').get(key))
+  if (queued) await done(stores.commands.put({ ...queued, ...changes }))
 }
 
 async function remove(stores: Stores, key: string): Promise<void> {
   const place = await done(stores.commands.index('key').getKey(key))
   if (place !== undefined) await done(stores.commands.delete(place))
+  await done(stores.files.delete(key))
 }
 
 function done<T>(request: IDBRequest<T>): Promise<T> {
@@ -306,6 +440,5 @@ function done<T>(request: IDBRequest<T>): Promise<T> {
 }
 
 function storesOf(transaction: IDBTransaction): Stores {
-  const [state, tickets, commands] = STORES.map((name) => transaction.objectStore(name))
-  return { state, tickets, commands } as Stores
+  return Object.fromEntries(STORES.map((name) => [name, transaction.objectStore(name)])) as Stores
 }

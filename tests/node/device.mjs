@@ -12,7 +12,7 @@ if (!globalThis.navigator?.locks) {
 }
 
 const { name, url, token } = JSON.parse(process.argv[2])
-const device = await Device.open(name, url, () => token)
+const device = await Device.open(name, { url, headers: () => ({ Authorization: `Bearer ${token}` }) })
 
 device.setCursor = (cursor) =>
   new Promise((resolve) => {

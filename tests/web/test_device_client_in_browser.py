@@ -18,7 +18,7 @@ from tests.helpers.devices import Device, check_offline_work, compile_device, ne
 
 OPEN = """async ([name, url, token]) => {
   const { Device } = await import('/device.js')
-  window.device = await Device.open(name, url, () => token)
+  window.device = await Device.open(name, { url, headers: () => ({ Authorization: `Bearer ${token}` }) })
 }"""
 CALL = "async ([method, ...given]) => (await window.device[method](...given)) ?? null"
 
