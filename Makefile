@@ -155,7 +155,7 @@ $(WEB_STAMP): web/requirements.lock web/deno.json web/deno.lock $(VENV)/pyvenv.c
 		echo "The npm registry cannot be reached, or has other files than web/deno.lock says." >&2; exit 1; }
 	@touch $@
 
-$(CONSOLE)/manifest.json: $(WEB_STAMP) $(WEB_SOURCES) schema/schema.graphql
+$(CONSOLE)/manifest.json: $(WEB_STAMP) $(WEB_SOURCES) examples/device.ts schema/schema.graphql
 	@echo "Building the console"
 	@$(DENO) run --allow-all build.ts $(CURDIR)/$(CONSOLE)
 

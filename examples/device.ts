@@ -28,7 +28,14 @@ export type Result = {
 /** A command in the queue. It has a `result` once it was in conflict or refused, and an `uploadUrl` once its file can be
  * uploaded. */
 export type Queued = { place?: number; key: string; command: Command; result: Result | null; uploadUrl?: string }
-type Change = { __typename: 'TicketChange'; cursor: string; change: string; ticketId: string; ticket: Ticket | null }
+type Change = {
+  __typename: 'TicketChange'
+  cursor: string
+  change: string
+  ticketId: string
+  ticket: Ticket | null
+  key: string | null
+}
 /** A message of the operation `missed`. */
 export type Message = Change | { __typename: 'StreamReady' | 'StreamReset'; cursor: string }
 /** `headers` says who the user is, and is called for each request. `filter` says which tickets the copy has. Operations
@@ -58,7 +65,7 @@ const APPLY = `mutation ($input: CommandsApplyInput!) { commandsApply(input: $in
   userErrors { message } } } ${TICKET}`
 const MISSED = `subscription ($filter: TicketFilter, $after: String) { ticketChanged(filter: $filter, after: $after) {
   __typename
-  ... on TicketChange { cursor change ticketId ticket { ...ticket } }
+  ... on TicketChange { cursor change ticketId key ticket { ...ticket } }
   ... on StreamReady { cursor } ... on StreamReset { cursor } } } ${TICKET}`
 
 /** The server cannot be reached, or asks to wait: try again later. Nothing is lost. */
@@ -183,17 +190,27 @@ export class Device<Kept extends Ticket = Ticket> {
   /** Sends the queue, catches up, and uploads. Throws `NotNow` and `SignedOut`; call it again after either. One tab at
    * a time does it, and the others wait. */
   async sync(): Promise<void> {
-    await this.#alone('', async () => {
-      await this.#sendAll()
-      if (!(await this.cursor())) await this.#readAll()
-      while (!(await this.#catchUp())) await this.#readAll()
-    })
+    await this.send()
+    await this.catchUp()
     await this.upload()
   }
 
-  /** Sends the queue alone, as while a subscription of `missed` keeps the copy up to date. Throws as `sync` does. */
+  /** Sends the queue. Throws as `sync` does. */
   async send(): Promise<void> {
-    await this.#alone('', () => this.#sendAll())
+    const next = async () => (await this.all()).queue.filter(({ result, uploadUrl }) => !result && !uploadUrl)
+    await this.#alone('', async () => {
+      for (let queue = await next(); queue.length > 0; queue = await next()) {
+        await this.#send(queue.slice(0, COMMANDS_MAX).map(({ command }) => command))
+      }
+    })
+  }
+
+  /** Brings the copy up to date. Throws as `sync` does. A subscription of `missed` can go on from there. */
+  async catchUp(): Promise<void> {
+    await this.#alone('', async () => {
+      if (!(await this.cursor())) await this.#readAll()
+      while (!(await this.#applyMissed())) await this.#readAll()
+    })
   }
 
   /** Uploads the files whose commands have been sent, from where each was cut off. Throws as `sync` does. Commands can
@@ -212,7 +229,7 @@ export class Device<Kept extends Ticket = Ticket> {
   }
 
   /** Applies a message of `missed`, in one transaction with its cursor, so that the cursor is never ahead of the copy.
-   * Returns false if the copy must be read anew, which `sync` does. */
+   * Returns false if the copy must be read anew, which `catchUp` does. */
   async take(message: Message): Promise<boolean> {
     await this.#change(async (stores) => {
       if (message.__typename === 'TicketChange') await apply(stores, message)
@@ -229,22 +246,20 @@ export class Device<Kept extends Ticket = Ticket> {
     })
   }
 
-  /** Deletes everything. The device cannot be used any more. */
-  async erase(): Promise<void> {
+  /** Closes the database. The device cannot be used any more. */
+  close(): void {
     this.#database.close()
     this.#channel?.close()
+  }
+
+  /** Closes and deletes the database. */
+  async erase(): Promise<void> {
+    this.close()
     await done(indexedDB.deleteDatabase(this.#database.name))
   }
 
   #alone(what: string, work: () => Promise<void>): Promise<void> {
     return navigator.locks.request(this.#database.name + what, work)
-  }
-
-  async #sendAll(): Promise<void> {
-    const next = async () => (await this.all()).queue.filter(({ result, uploadUrl }) => !result && !uploadUrl)
-    for (let queue = await next(); queue.length > 0; queue = await next()) {
-      await this.#send(queue.slice(0, COMMANDS_MAX).map(({ command }) => command))
-    }
   }
 
   /** Sends commands. One that the server cannot read spoils a whole request, so the halves are sent then, until that
@@ -292,7 +307,7 @@ export class Device<Kept extends Ticket = Ticket> {
   }
 
   /** Applies the missed changes. Returns false if the copy must be read anew. */
-  async #catchUp(): Promise<boolean> {
+  async #applyMissed(): Promise<boolean> {
     const { filter, operations: { missed } } = this.#options
     const after = await this.cursor()
     const response = await this.#post('/graphql/stream', 'text/event-stream', missed, { filter, after })
@@ -312,7 +327,7 @@ export class Device<Kept extends Ticket = Ticket> {
   async #upload(key: string, uploadUrl: string): Promise<void> {
     const file = await this.file(key)
     if (!file) return this.forget(key) // in another tab
-    const { pathname, search } = new URL(uploadUrl) // the server may know itself by another address
+    const { pathname, search } = new URL(uploadUrl, this.#options.url) // the server may know itself by another address
     const url = new URL(pathname + search, this.#options.url)
     for (let offset: number | null = null; offset === null || offset < file.size; ) {
       const from = { ...TUS, 'Upload-Offset': String(offset), 'Content-Type': 'application/offset+octet-stream' }
@@ -410,7 +425,9 @@ async function online<T>(answer: Promise<T>): Promise<T> {
   })
 }
 
-async function apply(stores: Stores, { change, ticketId, ticket }: Change): Promise<void> {
+/** Applies a change. If a command of this device has made it, the command is done, even if its answer was lost. */
+async function apply(stores: Stores, { change, ticketId, ticket, key }: Change): Promise<void> {
+  if (key !== null) await remove(stores, key)
   if (change === 'LEFT' || !ticket) await done(stores.tickets.delete(ticketId))
   else await keep(stores, ticket)
 }

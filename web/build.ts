@@ -1,13 +1,18 @@
 /** Builds the console into a directory: `deno run build.ts DIRECTORY`.
  *
  * Each wing becomes a script and a style sheet whose names have a hash of their contents, with a Brotli copy beside
- * each; `manifest.json` says which of them a page loads, and `documents.json` which operations the pages send. The server makes the pages (`callout/http/console.py`). */
+ * each; `manifest.json` says which of them a page loads, and `documents.json` which operations the pages send. The server
+ * makes the pages (`callout/http/console.py`). The technicians' wing can be installed: it also has a service worker, which
+ * knows all its files, and an application manifest. */
 
 import * as esbuild from "esbuild";
+import { createHash } from "node:crypto";
 import { brotliCompressSync } from "node:zlib";
 import { writeOperations } from "./codegen.ts";
 
 const WINGS = ["staff", "tech", "portal"];
+const INSTALLED = "tech";
+const ICON = "design/icon.svg";
 
 /** What the page of a wing loads, as paths below the console's directory. `bytes` is the size of all of it, compressed. */
 interface Entry {
@@ -15,6 +20,7 @@ interface Entry {
   styles: string[];
   preloads: string[];
   bytes: number;
+  manifest?: string;
 }
 
 async function build(target: string): Promise<Record<string, Entry>> {
@@ -50,12 +56,64 @@ async function build(target: string): Promise<Record<string, Entry>> {
     const bytes = [name, ...styles, ...preloads].reduce((sum, one) => sum + compressed.get(one)!, 0);
     entries[output.entryPoint.split("/")[0]!] = { script: name, styles, preloads, bytes };
   }
+  const installed = entries[INSTALLED]!;
+  installed.manifest = await writeManifest(target);
+  await buildServiceWorker(target, [...filesOf(installed.script, outputs), ...installed.styles, installed.manifest]);
   await Deno.writeTextFile(`${target}/documents.json`, JSON.stringify(Object.fromEntries(documents.entries())));
   await Deno.writeTextFile(`${target}/manifest.json`, JSON.stringify({ entries }, null, 2));
   return entries;
 }
 
 type Outputs = Map<string, esbuild.Metafile["outputs"][string]>;
+
+/** Writes the application manifest (https://www.w3.org/TR/appmanifest/) and its icon; returns the manifest's name. */
+async function writeManifest(target: string): Promise<string> {
+  const icon = await writeHashed(target, "icon", ".svg", await Deno.readTextFile(new URL(ICON, import.meta.url)));
+  const manifest = {
+    id: "/tech",
+    name: "Callout",
+    start_url: "/tech",
+    scope: "/tech",
+    display: "standalone",
+    background_color: "#f5f7f9",
+    theme_color: "#0e5f8a",
+    icons: [{ src: `/console/${icon}`, type: "image/svg+xml", sizes: "any", purpose: "any maskable" }],
+  };
+  return await writeHashed(target, "tech", ".webmanifest", JSON.stringify(manifest));
+}
+
+async function writeHashed(target: string, name: string, ending: string, text: string): Promise<string> {
+  const hash = createHash("sha256").update(text).digest("hex").slice(0, 8);
+  await Deno.writeTextFile(`${target}/${name}-${hash}${ending}`, text);
+  return `${name}-${hash}${ending}`;
+}
+
+/** Its name has no hash: a browser knows a service worker by its address, and asks whether it has changed. */
+async function buildServiceWorker(target: string, files: string[]): Promise<void> {
+  const paths = files.map((name) => `/console/${name}`);
+  await esbuild.build({
+    absWorkingDir: import.meta.dirname!,
+    entryPoints: ["tech/phone/service_worker.ts"],
+    outfile: `${target}/service-worker.js`,
+    bundle: true,
+    format: "iife",
+    target: "es2022",
+    minify: true,
+    define: {
+      FILES: JSON.stringify(paths),
+      VERSION: JSON.stringify(createHash("sha256").update(paths.join()).digest("hex").slice(0, 8)),
+    },
+    logLevel: "warning",
+  });
+}
+
+/** A script and all that it can import. */
+function filesOf(name: string, outputs: Outputs, found = new Set<string>()): Set<string> {
+  if (found.has(name)) return found;
+  found.add(name);
+  outputs.get(name)?.imports.forEach(({ path }) => filesOf(nameOf(path), outputs, found));
+  return found;
+}
 
 function staticImports(name: string, outputs: Outputs, found = new Set<string>()): Set<string> {
   for (const { path, kind } of outputs.get(name)?.imports ?? []) {

@@ -28,6 +28,7 @@ DIRECTORY: Final = Path(sys.prefix) / "share" / "callout" / "console"
 """Where `make console` puts the files, and pip those of a wheel."""
 MANIFEST: Final = "manifest.json"
 DOCUMENTS: Final = "documents.json"
+SERVICE_WORKER: Final = "service-worker.js"
 
 STAFF_PATHS: Final = (
     "/tickets",
@@ -120,6 +121,7 @@ class Console:
     def routes(self) -> list[BaseRoute]:
         """The pages but for `/`, and the files."""
         return [
+            Route("/tech/service-worker.js", self._service_worker),
             Mount("/console", _ConsoleFiles(directory=self._directory, check_dir=False)),
             *(
                 self._route(wing, path)
@@ -128,6 +130,14 @@ class Console:
                 for path in (one, f"{one}/{{rest:path}}")
             ),
         ]
+
+    async def _service_worker(self, request: Request) -> Response:
+        """The technicians' service worker. Its scope is `/tech`, which is above its own path."""
+        try:
+            script = (self._directory / SERVICE_WORKER).read_bytes()
+        except FileNotFoundError:
+            raise HTTPException(404) from None
+        return Response(script, media_type="text/javascript", headers={**_HEADERS, "service-worker-allowed": "/tech"})
 
     def _route(self, wing: str, path: str) -> BaseRoute:
         async def page(request: Request) -> Response:
@@ -139,7 +149,8 @@ class Console:
 def _page(entry: dict[str, Any]) -> str:
     styles = (f'<link rel="stylesheet" href="/console/{escape(name)}">' for name in entry["styles"])
     preloads = (f'<link rel="modulepreload" href="/console/{escape(name)}">' for name in entry["preloads"])
-    return _PAGE.format(links="\n".join((*styles, *preloads)), script=escape(entry["script"]))
+    manifest = (f'<link rel="manifest" href="/console/{escape(name)}">' for name in filter(None, [entry.get("manifest")]))
+    return _PAGE.format(links="\n".join((*styles, *preloads, *manifest)), script=escape(entry["script"]))
 
 
 _NOT_BUILT: Final = HTMLResponse(
@@ -162,7 +173,7 @@ class _ConsoleFiles(StaticFiles):
     """The files, whose names change with their contents. Clients that accept Brotli get the compressed copies."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path in (MANIFEST, DOCUMENTS):  # for the server alone
+        if path in (MANIFEST, DOCUMENTS, SERVICE_WORKER):  # for the server alone
             raise HTTPException(404)
         coded = "br" in Headers(scope=scope).get("accept-encoding", "") and not path.endswith(".br")
         found = self.lookup_path(f"{path}.br")[1] if coded else None

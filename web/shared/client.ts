@@ -74,11 +74,17 @@ const PONGED_WITHIN = 6_000;
 const ENDED = [4401, 4403];
 
 let client: Client | undefined;
+let device: string | undefined;
 const isLost = signal(false);
 const operations = signal(0);
 
 /** Whether the WebSocket is there, or not needed at the moment. While it is false, what is shown may be out of date. */
 export const connected: ReadonlySignal<boolean> = computed(() => !isLost.value || operations.value === 0);
+
+/** Names this device to the server, which then pushes nothing that the device has received already. */
+export function nameDevice(id: string): void {
+  device = id;
+}
 
 function connection(): Client {
   return client ??= connect();
@@ -95,6 +101,7 @@ function connect(): Client {
   };
   const made = createClient({
     url: `${location.origin.replace("http", "ws")}/graphql`,
+    connectionParams: () => device === undefined ? {} : { deviceId: device },
     lazy: true,
     lazyCloseTimeout: 5_000,
     keepAlive: PINGED_EVERY,

@@ -1,37 +1,55 @@
 import "../design/base.css";
 import "./tech.css";
+import type { ComponentChildren } from "preact";
 import { render } from "preact";
 import { LocationProvider, Route, Router } from "preact-iso";
 import { restoreTheme } from "../design/theme.ts";
 import { language } from "../texts/language.ts";
 import { tech as texts } from "../texts/tech.ts";
-import { load } from "./me.ts";
+import { begin } from "./device/device.ts";
+import { tidy } from "./device/others.ts";
+import { ask, be, remembered } from "./me.ts";
+import { registerServiceWorker } from "./phone/registration.ts";
+import { wipeWhenSessionEnds } from "./phone/sign_out.ts";
 import { TicketPage } from "./ticket/ticket_page.tsx";
 import { TicketList } from "./tickets/ticket_list.tsx";
+import { WaitingPage } from "./waiting/waiting_page.tsx";
 
 const root = document.getElementById("console")!;
 document.documentElement.lang = language;
 restoreTheme();
+wipeWhenSessionEnds();
+
+function Message({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <main class="page">
+      <h1>{title}</h1>
+      {children}
+      <button type="button" class="button primary" onClick={() => location.reload()}>{texts.again}</button>
+    </main>
+  );
+}
 
 try {
-  await load();
+  const known = remembered();
+  const person = known ?? await ask((waits) => waits && render(<Message title={texts.noConnection} />, root));
+  be(person);
+  await begin(person.id);
   render(
     <LocationProvider scope="/tech">
       <Router>
         <Route path="/tech" component={TicketList} />
+        <Route path="/tech/waiting" component={WaitingPage} />
         <Route path="/tech/tickets/:reference" component={TicketPage} />
         <Route default component={TicketList} />
       </Router>
     </LocationProvider>,
     root,
   );
+  registerServiceWorker();
+  const now = known === null ? person : await ask();
+  await tidy(now.id);
+  if (now.id !== person.id) location.reload(); // somebody else has signed in since
 } catch (error) {
-  render(
-    <main class="page">
-      <h1>{texts.failed}</h1>
-      <p>{(error as Error).message}</p>
-      <button type="button" class="button primary" onClick={() => location.reload()}>{texts.again}</button>
-    </main>,
-    root,
-  );
+  render(<Message title={texts.failed}>{<p>{(error as Error).message}</p>}</Message>, root);
 }

@@ -2,13 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect } from "preact/hooks";
-import { connected } from "../shared/client.ts";
-import { forgetDrafts } from "../shared/drafts.ts";
 import { choose, language, LANGUAGES } from "../texts/language.ts";
 import { tech as texts } from "../texts/tech.ts";
+import { online, problem, queue } from "./device/device.ts";
 import { me } from "./me.ts";
+import { signOut } from "./phone/sign_out.ts";
 
-export function Page({ title, children }: { title: string; children: ComponentChildren }) {
+export function Page({ title, children }: { title: string; children?: ComponentChildren }) {
   const other = LANGUAGES.find((one) => one !== language)!;
   useLayoutEffect(() => {
     document.title = `${title} · Callout`;
@@ -20,15 +20,35 @@ export function Page({ title, children }: { title: string; children: ComponentCh
         <a class="brand" href="/tech">Callout</a>
         <span class="who">{me.value?.name}</span>
         <button type="button" class="link" lang={other} onClick={() => choose(other)}>{texts.otherLanguage}</button>
-        <form method="post" action="/sign-out" onSubmit={forgetDrafts}>
-          <button type="submit" class="link">{texts.signOut}</button>
-        </form>
+        <button type="button" class="link" onClick={() => void signOut()}>{texts.signOut}</button>
       </header>
-      {!connected.value && <p class="notice offline" role="status">{texts.offline}</p>}
+      <Connection />
       <main id="content" class="page">
         <h1>{title}</h1>
         {children}
       </main>
     </>
+  );
+}
+
+/** Whether there is a connection, and what has not been sent; nothing if all is well. */
+function Connection() {
+  const open = queue.value.filter(({ result }) => result).length;
+  const waiting = queue.value.length - open;
+  return (
+    <div class="connection" role="status">
+      {!online.value && <p class="notice offline">{texts.offline}</p>}
+      {problem.value !== null && <p class="notice error">{problem}</p>}
+      {waiting > 0 && (
+        <p class="notice">
+          <a href="/tech/waiting">{texts.waiting(waiting)}</a>
+        </p>
+      )}
+      {open > 0 && (
+        <p class="notice error">
+          <a href="/tech/waiting">{texts.unsettled(open)}</a>
+        </p>
+      )}
+    </div>
   );
 }

@@ -1,20 +1,18 @@
 /** The steps of an assignment: large buttons, the usual one first. */
 
 import { useSignal } from "@preact/signals";
-import { execute, newKey } from "../../shared/client.ts";
-import { persistently } from "../../shared/saving.ts";
 import { tech as texts } from "../../texts/tech.ts";
-import { type AssignmentState, TechAdvance } from "../operations.ts";
+import { act } from "../device/device.ts";
+import type { AssignmentState } from "../operations.ts";
 import { nextSteps } from "../tickets/order.ts";
 
 const ETA_MINUTES = [15, 30, 45, 60, 90, 120];
 
 interface StepsProps {
   assignment: { id: string; state: AssignmentState };
-  changed: () => Promise<void>;
 }
 
-export function Steps({ assignment, changed }: StepsProps) {
+export function Steps({ assignment }: StepsProps) {
   const error = useSignal<string | null>(null);
   const busy = useSignal(false);
   const declining = useSignal(false);
@@ -25,19 +23,16 @@ export function Steps({ assignment, changed }: StepsProps) {
 
   async function take(to: typeof steps[number]) {
     busy.value = true;
-    const input = {
+    const given = {
       assignmentId: assignment.id,
       to,
-      reason: to === "DECLINED" ? reason.value : null,
-      eta: to === "EN_ROUTE" && eta.value !== "" ? inMinutes(Number(eta.value)) : null,
-      occurredAt: new Date().toISOString(),
-      idempotencyKey: newKey(),
+      ...(to === "DECLINED" && { reason: reason.value }),
+      ...(to === "EN_ROUTE" && eta.value !== "" && { eta: inMinutes(Number(eta.value)) }),
     };
     try {
-      const { userErrors } = (await persistently(() => execute(TechAdvance, { input }))).assignmentAdvance;
-      error.value = userErrors.map(({ message }) => message).join(" ") || null;
+      await act("assignment", given);
+      error.value = null;
       declining.value = false;
-      await changed();
     } catch (failure) {
       error.value = (failure as Error).message;
     } finally {

@@ -4,112 +4,90 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { useRoute } from "preact-iso";
 import { PriorityBadge, StatusBadge } from "../../shared/badges.tsx";
-import { execute, newKey, ownUrl } from "../../shared/client.ts";
+import { execute, ownUrl } from "../../shared/client.ts";
 import { useDraft } from "../../shared/drafts.ts";
-import { FileUploads } from "../../shared/file_uploads.tsx";
 import { LinkedText } from "../../shared/linked_text.tsx";
 import { call, directions, mailTo } from "../../shared/links.ts";
-import { live } from "../../shared/live.ts";
-import { persistently } from "../../shared/saving.ts";
 import { Time } from "../../shared/time.tsx";
 import { tech as texts } from "../../texts/tech.ts";
-import {
-  TechAdvance,
-  TechNoteAdd,
-  TechResolve,
-  TechTicketFollow,
-  TechTicketPage,
-  type TechTicketPageQuery,
-} from "../operations.ts";
+import { act, attach, online, queue, type Ticket, tickets } from "../device/device.ts";
+import { type Note, withQueue } from "../device/queue.ts";
+import { me } from "../me.ts";
+import { TechFiles, type TechFilesQuery, TechTicketPage } from "../operations.ts";
 import { Page } from "../page.tsx";
-import { arrived, uploads } from "../uploads.ts";
+import { Entries, ticketOf } from "../waiting/entries.tsx";
 import { Steps } from "./steps.tsx";
-
-type Ticket = NonNullable<TechTicketPageQuery["ticket"]>;
 
 export function TicketPage() {
   const { reference } = useRoute().params as { reference: string };
   return <TicketOf key={reference} reference={reference} />;
 }
 
+/** A ticket that is on the phone, or else as the server has it: one that is resolved is still the technician's. */
 function TicketOf({ reference }: { reference: string }) {
-  const ticket = useSignal<Ticket | null | undefined>(undefined);
-  const failed = useSignal<string | null>(null);
+  const asked = useSignal<Ticket | null | undefined>(undefined);
+  const error = useSignal<string | null>(null);
+  const kept = tickets.value?.find((ticket) => ticket.reference === reference);
+  const isKept = kept !== undefined;
+  const sent = queue.value.length;
+  useEffect(() => {
+    if (isKept || tickets.value === null || !online.value) return;
+    execute(TechTicketPage, { by: { reference } }).then(
+      ({ ticket }) => asked.value = ticket,
+      (reason: Error) => error.value = reason.message,
+    );
+  }, [isKept, tickets.value === null, online.value, sent]);
 
-  async function load() {
-    try {
-      ticket.value = (await persistently(() => execute(TechTicketPage, { by: { reference } }))).ticket;
-      failed.value = null;
-    } catch (error) {
-      failed.value = (error as Error).message;
-    }
-  }
+  const ticket = kept ?? (asked.value ? withQueue([asked.value], queue.value)[0] : asked.value);
+  const unseen = kept?.assignment?.seenAt === null ? kept.assignment.id : undefined;
+  useEffect(() => {
+    if (unseen !== undefined) act("assignment", { assignmentId: unseen, to: "SEEN" }).catch(() => {});
+  }, [unseen]);
 
-  useEffect(() => void load(), [arrived.value]);
-  const unseen = ticket.value?.assignment?.seenAt === null ? ticket.value.assignment.id : undefined;
-  useEffect(() => (unseen === undefined ? undefined : void markSeen(unseen)), [unseen]);
-  const id = ticket.value?.id;
-  useEffect(() => (id === undefined ? undefined : following(id, load)), [id]);
-
-  if (ticket.value === undefined) {
-    return <Page title={reference}>{failed.value && <p class="error" role="alert">{failed}</p>}</Page>;
-  }
-  if (ticket.value === null) {
+  if (ticket) return <Shown ticket={ticket} />;
+  if (ticket === undefined && (online.value || tickets.value === null)) {
     return (
-      <Page title={texts.gone}>
-        <p>{texts.goneText}</p>
-        <p>
-          <a class="button" href="/tech">{texts.back}</a>
-        </p>
+      <Page title={reference}>
+        {error.value === null ? <div class="skeleton" aria-hidden="true" /> : <p class="error" role="alert">{error}</p>}
       </Page>
     );
   }
-  const { assignment, resolution, status } = ticket.value;
   return (
-    <Page title={ticket.value.subject}>
+    <Page title={ticket === null ? texts.gone : reference}>
+      <p>{ticket === null ? texts.goneText : texts.notOnPhone}</p>
+      <p>
+        <a class="button" href="/tech">{texts.back}</a>
+      </p>
+    </Page>
+  );
+}
+
+function Shown({ ticket }: { ticket: Ticket }) {
+  const { assignment, resolution, status } = ticket;
+  return (
+    <Page title={ticket.subject}>
       <p class="facts-line">
-        {reference} <PriorityBadge priority={ticket.value.priority} /> <StatusBadge status={status} />
+        {ticket.reference} <PriorityBadge priority={ticket.priority} /> <StatusBadge status={status} />
         {assignment !== null && <span class="badge">{texts.states[assignment.state]}</span>}
       </p>
-      {assignment !== null && (status === "OPEN" || status === "IN_PROGRESS") && (
-        <Steps assignment={assignment} changed={load} />
-      )}
-      <Where ticket={ticket.value} />
+      <Entries entries={queue.value.filter((entry) => entry.result !== null && ticketOf(entry)?.id === ticket.id)} />
+      {assignment !== null && (status === "OPEN" || status === "IN_PROGRESS") && <Steps assignment={assignment} />}
+      <Where ticket={ticket} />
       <section class="card">
         <h2>{texts.description}</h2>
-        <LinkedText text={ticket.value.description} />
+        <LinkedText text={ticket.description} />
       </section>
-      {ticket.value.chat !== null && <Chat messages={ticket.value.chat} />}
-      <Photos ticket={ticket.value} />
-      <Notes ticket={ticket.value} changed={load} />
-      {resolution === null ? <Resolve ticket={ticket.value} changed={load} /> : (
+      {ticket.chat !== null && <Chat messages={ticket.chat} />}
+      <Photos ticket={ticket} />
+      <Notes ticket={ticket} />
+      {resolution === null ? <Resolve ticket={ticket} /> : (
         <section class="card">
           <h2>{texts.resolved}</h2>
           <LinkedText text={resolution} />
         </section>
       )}
-      {failed.value !== null && <p class="error" role="alert">{failed}</p>}
     </Page>
   );
-}
-
-/** Lets the office know that the technician has opened the ticket. If that fails, the next visit does it. */
-async function markSeen(assignmentId: string): Promise<void> {
-  const input = { assignmentId, to: "SEEN" as const, idempotencyKey: newKey() };
-  await execute(TechAdvance, { input }).catch(() => {});
-}
-
-/** Calls `changed` after each change of the ticket, until the returned function is called. */
-function following(id: string, changed: () => Promise<void>): () => void {
-  let after: string | undefined;
-  const begun = live(TechTicketFollow, () => (after === undefined ? { id } : { id, after }), ({ ticketFollow }) => {
-    if (!("cursor" in ticketFollow)) return;
-    const first = after === undefined;
-    after = ticketFollow.cursor;
-    // What has happened between the page's query and the first message is not sent.
-    if (ticketFollow.__typename !== "StreamReady" || first) void changed();
-  });
-  return () => begun.close();
 }
 
 function Where({ ticket }: { ticket: Ticket }) {
@@ -125,6 +103,7 @@ function Where({ ticket }: { ticket: Ticket }) {
           <LinkedText text={property.accessNotes} />
         </div>
       )}
+      {property !== null && <AccessNote propertyId={property.id} />}
       <div class="actions">
         {property !== null && (
           <a class="button" href={directions(property.address)} target="_blank" rel="noopener noreferrer">
@@ -135,6 +114,40 @@ function Where({ ticket }: { ticket: Ticket }) {
         <a class="button" href={mailTo(contact.email)}>{texts.write}</a>
       </div>
     </section>
+  );
+}
+
+function AccessNote({ propertyId }: { propertyId: string }) {
+  const draft = useDraft(`tech access ${propertyId}`, { body: "" });
+  const { error, run } = useQueued();
+  if (draft === null) return null;
+
+  async function add(event: Event) {
+    event.preventDefault();
+    const { body } = draft!.value.value;
+    if (body.trim() === "") return;
+    await run(async () => {
+      await act("propertyAccessNote", { propertyId, body });
+      draft!.discard();
+    });
+  }
+
+  return (
+    <details>
+      <summary>{texts.accessNote}</summary>
+      <form class="form" onSubmit={add}>
+        <textarea
+          rows={2}
+          required
+          maxLength={1_000}
+          aria-label={texts.accessNote}
+          value={draft.value.value.body}
+          onInput={(event) => draft.change({ body: event.currentTarget.value })}
+        />
+        {error !== null && <p class="error" role="alert">{error}</p>}
+        <button type="submit" class="button">{texts.addAccessNote}</button>
+      </form>
+    </details>
   );
 }
 
@@ -154,27 +167,51 @@ function Chat({ messages }: { messages: NonNullable<Ticket["chat"]> }) {
   );
 }
 
+type Links = NonNullable<TechFilesQuery["ticket"]>["attachments"]["nodes"][number];
+
+/** The files, those of this phone's queue too. Links to files last for minutes only, so they are asked for anew. */
 function Photos({ ticket }: { ticket: Ticket }) {
   const input = useRef<HTMLInputElement>(null);
+  const links = useSignal<ReadonlyMap<string, Links>>(new Map());
+  const error = useSignal<string | null>(null);
+  const files = ticket.attachments.nodes;
+  const states = files.map(({ id, state }) => `${id} ${state}`).join();
+  useEffect(() => {
+    if (files.length === 0 || !online.value) return;
+    execute(TechFiles, { by: { id: ticket.id } }).then(
+      ({ ticket }) => links.value = new Map(ticket?.attachments.nodes.map((file) => [file.id, file])),
+      () => {}, // the names stay
+    );
+  }, [states, online.value]);
+
+  async function add(chosen: readonly File[]) {
+    try {
+      for (const file of chosen) await attach(file, { ticketId: ticket.id, internalOnly: true });
+      error.value = null;
+    } catch (failure) {
+      error.value = (failure as Error).message;
+    }
+  }
+
+  const waiting = queue.value.filter(({ command, result, uploadUrl }) =>
+    result === null && !uploadUrl && command.attachment?.ticketId === ticket.id
+  );
   return (
     <section class="card">
       <h2>{texts.photos}</h2>
-      <ul class="photos">
-        {ticket.attachments.nodes.map((file) => (
-          <li key={file.id}>
-            {file.url === null
-              ? <span class="hint">{file.name} {texts.waits}</span>
-              : (
-                <a href={ownUrl(file.url)} target="_blank" rel="noopener">
-                  {file.thumbnailUrl === null
-                    ? file.name
-                    : <img src={ownUrl(file.thumbnailUrl)} alt={file.name} loading="lazy" />}
-                </a>
-              )}
+      <ul class="photos" aria-live="polite">
+        {files.map(({ id, name, state }) => (
+          <li key={id}>
+            <FileLink name={name} state={state} links={links.value.get(id)} />
+          </li>
+        ))}
+        {waiting.map(({ key, command }) => (
+          <li key={key} class="hint">
+            <bdi>{String(command.attachment!.name)}</bdi> · {texts.waits}
           </li>
         ))}
       </ul>
-      <FileUploads uploads={uploads} />
+      {error.value !== null && <p class="error" role="alert">{error}</p>}
       <button type="button" class="button" onClick={() => input.current!.click()}>{texts.takePhoto}</button>
       <input
         ref={input}
@@ -184,7 +221,7 @@ function Photos({ ticket }: { ticket: Ticket }) {
         multiple
         hidden
         onChange={({ currentTarget }) => {
-          uploads.add([...currentTarget.files ?? []], { ticketId: ticket.id, internalOnly: true });
+          void add([...currentTarget.files ?? []]);
           currentTarget.value = "";
         }}
       />
@@ -192,53 +229,56 @@ function Photos({ ticket }: { ticket: Ticket }) {
   );
 }
 
-interface PartProps {
-  ticket: Ticket;
-  changed: () => Promise<void>;
+function FileLink({ name, state, links }: { name: string; state: string; links: Links | undefined }) {
+  if (!links?.url) {
+    return (
+      <span class="hint">
+        <bdi>{name}</bdi> {state !== "READY" && `· ${state === "UPLOADING" ? texts.uploads : texts.isChecked}`}
+      </span>
+    );
+  }
+  return (
+    <a href={ownUrl(links.url)} target="_blank" rel="noopener">
+      {links.thumbnailUrl === null ? name : <img src={ownUrl(links.thumbnailUrl)} alt={name} loading="lazy" />}
+    </a>
+  );
 }
 
-function Notes({ ticket, changed }: PartProps) {
-  const draft = useDraft(`tech note ${ticket.id}`, { body: "", internalOnly: true });
+/** Runs what a form does, and has the error if it could not be kept on the phone. */
+function useQueued(): { error: string | null; run: (work: () => Promise<void>) => Promise<void> } {
   const error = useSignal<string | null>(null);
-  const busy = useSignal(false);
+  async function run(work: () => Promise<void>) {
+    try {
+      await work();
+      error.value = null;
+    } catch (failure) {
+      error.value = (failure as Error).message;
+    }
+  }
+  return { error: error.value, run };
+}
+
+function Notes({ ticket }: { ticket: Ticket }) {
+  const draft = useDraft(`tech note ${ticket.id}`, { body: "", internalOnly: true });
+  const { error, run } = useQueued();
+  const earlier = ticket.notes.totalCount - ticket.notes.nodes.length;
 
   async function add(event: Event) {
     event.preventDefault();
-    if (draft === null || busy.value) return;
-    busy.value = true;
-    const input = {
-      ...draft.value.value,
-      ticketId: ticket.id,
-      occurredAt: new Date().toISOString(),
-      idempotencyKey: draft.key,
-    };
-    try {
-      const { note, userErrors } = (await persistently(() => execute(TechNoteAdd, { input }))).noteAdd;
-      error.value = userErrors.map(({ message }) => message).join(" ") || null;
-      if (note !== null) draft.discard();
-      await changed();
-    } catch (failure) {
-      error.value = (failure as Error).message;
-    } finally {
-      busy.value = false;
-    }
+    const given = draft!.value.value;
+    if (given.body.trim() === "") return;
+    await run(async () => {
+      await act("note", { ticketId: ticket.id, ...given });
+      draft!.discard();
+    });
   }
 
   return (
     <section class="card">
       <h2>{texts.notes}</h2>
+      {earlier > 0 && <p class="hint">{texts.earlierNotes(earlier)}</p>}
       <ol class="notes" aria-live="polite">
-        {ticket.notes.nodes.map((note) => (
-          <li key={note.id} class="note" data-internal={note.internalOnly}>
-            <p class="hint">
-              <b>
-                <bdi>{note.author.name}</bdi>
-              </b>{" "}
-              <Time at={note.occurredAt ?? note.createdAt} /> · {note.internalOnly ? texts.internal : texts.public}
-            </p>
-            <LinkedText text={note.body} />
-          </li>
-        ))}
+        {ticket.notes.nodes.map((note) => <NoteItem key={note.id} note={note} />)}
       </ol>
       {draft !== null && (
         <form class="form" onSubmit={add}>
@@ -260,40 +300,42 @@ function Notes({ ticket, changed }: PartProps) {
             />
             {texts.internalOnly}
           </label>
-          {error.value !== null && <p class="error" role="alert">{error}</p>}
-          <button type="submit" class="button" disabled={busy.value}>{texts.addNote}</button>
+          {error !== null && <p class="error" role="alert">{error}</p>}
+          <button type="submit" class="button">{texts.addNote}</button>
         </form>
       )}
     </section>
   );
 }
 
-function Resolve({ ticket, changed }: PartProps) {
+function NoteItem({ note }: { note: Note }) {
+  return (
+    <li class="note" data-internal={note.internalOnly}>
+      <p class="hint">
+        <b>
+          <bdi>{note.waits ? me.value!.name : note.author.name}</bdi>
+        </b>{" "}
+        <Time at={note.occurredAt ?? note.createdAt} /> · {note.internalOnly ? texts.internal : texts.public}
+        {note.waits && ` · ${texts.waits}`}
+      </p>
+      <LinkedText text={note.body} />
+    </li>
+  );
+}
+
+function Resolve({ ticket }: { ticket: Ticket }) {
   const draft = useDraft(`tech resolution ${ticket.id}`, { resolution: "" });
-  const error = useSignal<string | null>(null);
-  const busy = useSignal(false);
+  const { error, run } = useQueued();
   if (draft === null || !ticket.allowedStatuses.includes("RESOLVED")) return null;
 
   async function resolve(event: Event) {
     event.preventDefault();
-    if (busy.value) return;
-    busy.value = true;
-    const input = {
-      ...draft!.value.value,
-      ticketId: ticket.id,
-      occurredAt: new Date().toISOString(),
-      idempotencyKey: draft!.key,
-    };
-    try {
-      const { userErrors } = (await persistently(() => execute(TechResolve, { input }))).ticketResolve;
-      error.value = userErrors.map(({ message }) => message).join(" ") || null;
-      if (userErrors.length === 0) draft!.discard();
-      await changed();
-    } catch (failure) {
-      error.value = (failure as Error).message;
-    } finally {
-      busy.value = false;
-    }
+    const { resolution } = draft!.value.value;
+    if (resolution.trim() === "") return;
+    await run(async () => {
+      await act("resolve", { ticketId: ticket.id, resolution, baseVersion: ticket.version });
+      draft!.discard();
+    });
   }
 
   return (
@@ -309,8 +351,8 @@ function Resolve({ ticket, changed }: PartProps) {
           onInput={(event) => draft.change({ resolution: event.currentTarget.value })}
         />
       </label>
-      {error.value !== null && <p class="error" role="alert">{error}</p>}
-      <button type="submit" class="button primary" disabled={busy.value}>{texts.markResolved}</button>
+      {error !== null && <p class="error" role="alert">{error}</p>}
+      <button type="submit" class="button primary">{texts.markResolved}</button>
     </form>
   );
 }

@@ -15,6 +15,25 @@ const GROUP_OF: Record<AssignmentState, Group> = {
   SUPERSEDED: "AFTER",
 };
 
+const PRIORITIES = ["URGENT", "HIGH", "MEDIUM", "LOW"];
+
+interface Ordered {
+  id: string;
+  priority: string;
+  assignment: { offeredAt: string } | null;
+}
+
+/** The most urgent first, and of those the one that has waited longest. */
+export function inOrder<Ticket extends Ordered>(tickets: readonly Ticket[]): Ticket[] {
+  const keyOf = ({ id, priority, assignment }: Ticket) =>
+    [PRIORITIES.indexOf(priority), assignment?.offeredAt ?? "", id] as const;
+  return [...tickets].sort((one, other) => {
+    const [first, second] = [keyOf(one), keyOf(other)];
+    const place = first.findIndex((value, index) => value !== second[index]);
+    return place < 0 ? 0 : first[place]! < second[place]! ? -1 : 1;
+  });
+}
+
 interface Assigned {
   assignment: { state: AssignmentState } | null;
 }

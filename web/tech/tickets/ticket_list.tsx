@@ -1,41 +1,29 @@
 /** The technician's open tickets by what is to be done next, kept up to date. */
 
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { PriorityBadge } from "../../shared/badges.tsx";
-import { live } from "../../shared/live.ts";
 import { Time } from "../../shared/time.tsx";
-import { patched } from "../../shared/window.ts";
 import { tech as texts } from "../../texts/tech.ts";
-import { type TechTicketRowFragment as Row, TechTickets } from "../operations.ts";
+import { type Ticket, tickets } from "../device/device.ts";
 import { Page } from "../page.tsx";
-import { grouped, GROUPS } from "./order.ts";
+import { ThisPhone } from "../phone/this_phone.tsx";
+import { grouped, GROUPS, inOrder } from "./order.ts";
 
 export function TicketList() {
-  const rows = useSignal<readonly { node: Row }[] | null>(null);
-  const failed = useSignal<string | null>(null);
-  useEffect(() => {
-    const following = live(TechTickets, () => ({}), ({ ticketsLive: message }) => {
-      if (message.__typename === "WindowSnapshot") rows.value = message.edges;
-      else if (message.__typename === "WindowPatch") rows.value = patched(rows.value ?? [], message.operations);
-    });
-    const stop = following.error.subscribe((error) => failed.value = error?.message ?? null);
-    return () => {
-      stop();
-      following.close();
-    };
-  }, []);
   return (
     <Page title={texts.title}>
-      {failed.value !== null && <p class="error" role="alert">{failed}</p>}
-      {rows.value === null
+      {tickets.value === null
         ? <div class="skeleton" aria-hidden="true" />
-        : <Groups tickets={rows.value.map(({ node }) => node)} />}
+        : <Groups tickets={inOrder(tickets.value.filter(isOpen))} />}
+      <ThisPhone />
     </Page>
   );
 }
 
-function Groups({ tickets }: { tickets: readonly Row[] }) {
+function isOpen({ status }: Ticket): boolean {
+  return status === "OPEN" || status === "IN_PROGRESS";
+}
+
+function Groups({ tickets }: { tickets: readonly Ticket[] }) {
   if (tickets.length === 0) {
     return (
       <div class="empty">
@@ -60,7 +48,7 @@ function Groups({ tickets }: { tickets: readonly Row[] }) {
   );
 }
 
-function TicketRow({ ticket }: { ticket: Row }) {
+function TicketRow({ ticket }: { ticket: Ticket }) {
   return (
     <li>
       <a class="row" href={`/tech/tickets/${ticket.reference}`}>

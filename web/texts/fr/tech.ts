@@ -49,10 +49,65 @@ export const tech: Translated<typeof english> = {
   resolution: "Qu’est-ce qui a été fait ?",
   markResolved: "Marquer comme résolu",
   resolved: "Résolu",
-  waits: "en cours de vérification",
+  isChecked: "en cours de vérification",
   gone: "Ce billet n’existe pas",
   goneText: "Il n’existe pas, ou il n’est plus à vous.",
-  offline: "Hors ligne. Ce que vous voyez n’est peut-être pas à jour.",
+  notOnPhone: "Ce billet n’est pas sur votre téléphone. Il s’affichera dès que la connexion sera rétablie.",
+  noConnection: "En attente d’une connexion",
+  offline: "Hors ligne. Continuez : tout est gardé sur ce téléphone et envoyé plus tard.",
+  waiting: (number) =>
+    `${count(number, "changement attend", "changements attendent")} d’être envoyé${number < 2 ? "" : "s"}`,
+  unsettled: (number) =>
+    `${count(number, "changement n’a pas été fait", "changements n’ont pas été faits")} : à vérifier`,
+  waitingTitle: "Ce qui attend d’être envoyé",
+  nothingWaits: "Tout a été envoyé",
+  nothingWaitsText: "Ce que vous faites hors ligne attend ici.",
+  waits: "En attente d’envoi",
+  uploads: "En cours d’envoi",
+  insist: "Le faire quand même",
+  discard: "Abandonner",
+  deeds: {
+    note: "Note",
+    resolve: "Résolution",
+    attachment: "Photo ou fichier",
+    propertyAccessNote: "Comment entrer",
+    status: (status) => `Statut : ${status}`,
+    assignment: {
+      SEEN: "Vu",
+      ACCEPTED: "Accepté",
+      DECLINED: "Refusé",
+      EN_ROUTE: "En route",
+      ON_SITE: "Sur place",
+      LEFT: "Reparti",
+    },
+  },
+  conflictStatus: (status) => `Entre-temps, quelqu’un d’autre a mis le statut à « ${status} ».`,
+  conflictResolution: (resolution) =>
+    resolution === ""
+      ? "Entre-temps, quelqu’un d’autre a retiré la résolution."
+      : `Entre-temps, quelqu’un d’autre a écrit : « ${resolution} »`,
+  earlierNotes: (number) =>
+    `${count(number, "note plus ancienne n’est pas affichée", "notes plus anciennes ne sont pas affichées")} ici.`,
+  accessNote: "Ajouter ce que la prochaine personne doit savoir",
+  addAccessNote: "Ajouter",
+  phone: "Ce téléphone",
+  notices: {
+    ON: "Vous recevez les avis sur ce téléphone.",
+    OFF: "Vous ne recevez pas d’avis sur ce téléphone.",
+    BLOCKED: "Ce navigateur bloque les avis. Autorisez-les dans ses réglages.",
+  },
+  turnOn: "M’avertir",
+  turnOff: "Arrêter",
+  install: "Ajoutez cette page à votre écran d’accueil : elle s’ouvrira comme une application, même hors ligne.",
+  losesUnsent: (number) =>
+    `${
+      count(
+        number,
+        "changement n’a pas été envoyé et serait perdu",
+        "changements n’ont pas été envoyés et seraient perdus",
+      )
+    }. Se déconnecter quand même ?`,
+  cannotSignOut: "Impossible de se déconnecter hors ligne. Réessayez plus tard.",
   signOut: "Se déconnecter",
   otherLanguage: "English",
   skip: "Aller au contenu",
