@@ -149,7 +149,8 @@ class Console:
 def _page(entry: dict[str, Any]) -> str:
     styles = (f'<link rel="stylesheet" href="/console/{escape(name)}">' for name in entry["styles"])
     preloads = (f'<link rel="modulepreload" href="/console/{escape(name)}">' for name in entry["preloads"])
-    manifest = (f'<link rel="manifest" href="/console/{escape(name)}">' for name in filter(None, [entry.get("manifest")]))
+    installed = [entry["manifest"]] if "manifest" in entry else []
+    manifest = (f'<link rel="manifest" href="/console/{escape(name)}">' for name in installed)
     return _PAGE.format(links="\n".join((*styles, *preloads, *manifest)), script=escape(entry["script"]))
 
 
