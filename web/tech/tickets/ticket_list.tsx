@@ -60,7 +60,7 @@ function TicketRow({ ticket }: { ticket: Ticket }) {
           {ticket.assignment !== null && (
             <>
               {" · "}
-              {texts.states[ticket.assignment.state]} <Time at={ticket.assignment.offeredAt} />
+              {texts.states[ticket.assignment.state]} · {texts.assigned} <Time at={ticket.assignment.offeredAt} />
             </>
           )}
         </span>

@@ -22,6 +22,7 @@ export const tech = {
     LEFT: "Left",
     SUPERSEDED: "Assigned anew",
   },
+  assigned: "assigned",
   reason: "Why not?",
   decline: "Decline the ticket",
   cancel: "Cancel",

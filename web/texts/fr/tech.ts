@@ -23,6 +23,7 @@ export const tech: Translated<typeof english> = {
     LEFT: "Reparti",
     SUPERSEDED: "Réattribué",
   },
+  assigned: "attribué",
   reason: "Pourquoi ?",
   decline: "Refuser le billet",
   cancel: "Annuler",
