@@ -239,10 +239,14 @@ export class Device<Kept extends Ticket = Ticket> {
     return message.__typename !== 'StreamReset'
   }
 
-  /** Deletes the copy, as when the user is signed out. The queue stays. */
+  /** Deletes all that came from the server, as when the user may not read it any more. What they have done stays. */
   async withdraw(): Promise<void> {
     await this.#change(async (stores) => {
       await Promise.all([done(stores.tickets.clear()), done(stores.state.delete('cursor'))])
+      for (const queued of await done<Queued[]>(stores.commands.getAll())) {
+        const result = queued.result && { ...queued.result, ticket: null }
+        await done(stores.commands.put({ ...queued, result }))
+      }
     })
   }
 

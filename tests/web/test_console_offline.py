@@ -33,7 +33,7 @@ KEPT = """async () => {
   await new Promise((resolve) => opening.onsuccess = resolve)
   const { result: database } = opening
   const found = await Promise.all(['tickets', 'commands'].map((store) => new Promise((resolve) => {
-    database.transaction(store).objectStore(store).count().onsuccess = ({ target }) => resolve(target.result)
+    database.transaction(store).objectStore(store).getAll().onsuccess = ({ target }) => resolve(target.result)
   })))
   database.close()
   return found
@@ -197,7 +197,7 @@ async def test_signing_out_leaves_nothing_on_the_phone(
         assert await page.evaluate("localStorage.getItem('callout.tech')") is None
 
 
-async def test_who_loses_access_keeps_only_what_they_have_not_sent(
+async def test_who_loses_access_keeps_only_what_they_have_done(
     browser: Browser, server_url: str, api: Api, technician: str, database: Database
 ) -> None:
     ticket = await api.new_ticket(subject="Door is open", technicianId=technician)
@@ -205,6 +205,13 @@ async def test_who_loses_access_keeps_only_what_they_have_not_sent(
         page = await opened(phone)
         await page.get_by_role("link", name="Door is open").tap()
         await all_is_sent(page, database, ticket)
+        await go_offline(phone, page)
+        await page.get_by_label("What was done?").fill("Closed it.")
+        await page.get_by_role("button", name="Mark Resolved").tap()
+        await expect(page.get_by_role("heading", name="Resolved")).to_be_visible()
+        await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="It is meant to be open.")
+        await phone.set_offline(False)
+        await expect(page.get_by_role("link", name="1 change was not made")).to_be_visible()
         await go_offline(phone, page)
         await page.get_by_label("New note").fill("It was the cat.")
         await page.get_by_role("button", name="Add Note").tap()
@@ -214,7 +221,11 @@ async def test_who_loses_access_keeps_only_what_they_have_not_sent(
             await asyncio.sleep(0.1)
         await phone.set_offline(False)
         await expect(page).to_have_url(re.compile("/sign-in"))
-        assert await page.evaluate(KEPT) == [0, 1]
+        tickets, commands = await page.evaluate(KEPT)
+        kept = json.dumps(commands)
+        assert (tickets, len(commands)) == ([], 2)
+        assert "Closed it." in kept and "It was the cat." in kept
+        assert "Door is open" not in kept and "meant to be open" not in kept
 
 
 async def test_a_notice_leads_to_its_ticket(browser: Browser, server_url: str, api: Api, technician: str) -> None:

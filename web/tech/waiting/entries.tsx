@@ -75,10 +75,11 @@ function wording({ command }: Queued): string | null {
 function reason({ result }: Queued): string {
   if (result!.outcome === "REJECTED") return result!.userErrors.map(({ message }) => message).join(" ");
   const now = result!.ticket;
+  if (now === null) return texts.conflict;
   const changed = result!.conflicts.map((field) =>
-    field === "status" && now
+    field === "status"
       ? texts.conflictStatus(ticketWords.status[now.status as keyof typeof ticketWords.status])
-      : texts.conflictResolution(now?.resolution ?? "")
+      : texts.conflictResolution(now.resolution ?? "")
   );
   return changed.join(" ");
 }

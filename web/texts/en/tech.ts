@@ -79,6 +79,7 @@ export const tech = {
       LEFT: "Left",
     },
   },
+  conflict: "Meanwhile somebody else has changed the same.",
   conflictStatus: (status: string) => `Meanwhile somebody else has set the status to ${status}.`,
   conflictResolution: (resolution: string) =>
     resolution === ""

@@ -82,6 +82,7 @@ export const tech: Translated<typeof english> = {
       LEFT: "Reparti",
     },
   },
+  conflict: "Entre-temps, quelqu’un d’autre a changé la même chose.",
   conflictStatus: (status) => `Entre-temps, quelqu’un d’autre a mis le statut à « ${status} ».`,
   conflictResolution: (resolution) =>
     resolution === ""
