@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from playwright.async_api import Browser, Page, Route, expect
 
@@ -15,16 +15,18 @@ from tests.helpers.sessions import new_admin, sign_in
 
 expect.set_options(timeout=WITHIN_MILLISECONDS)
 
+PHONE: Final[dict[str, Any]] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+"""The options of a browser on a phone."""
+
 
 @asynccontextmanager
-async def admin_at(
-    browser: Browser, server: Server, name: str, key: str | None = None, **context_options: Any
+async def person_at(
+    browser: Browser, server: Server, role: Role, key: str, **context_options: Any
 ) -> AsyncIterator[Page]:
-    """An admin, new unless there is a key, in a browser of their own. At the end their page must not have failed."""
+    """The person with this role and key, in a browser of their own. At the end their page must not have failed."""
     context = await browser.new_context(base_url=server.url, **context_options)
     context.set_default_timeout(WITHIN_MILLISECONDS)
-    key = key or await new_admin(server.database_url, name)
-    await sign_in(context, server.url, server.database_url, Role.ADMIN, key)
+    await sign_in(context, server.url, server.database_url, role, key)
     page = await context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -33,6 +35,14 @@ async def admin_at(
         assert faults == []
     finally:
         await context.close()
+
+
+@asynccontextmanager
+async def admin_at(browser: Browser, server: Server, name: str, **context_options: Any) -> AsyncIterator[Page]:
+    """A new admin with this name, as `person_at` has people."""
+    key = await new_admin(server.database_url, name)
+    async with person_at(browser, server, Role.ADMIN, key, **context_options) as page:
+        yield page
 
 
 def sends(mutation: str) -> Callable[[Route], bool]:

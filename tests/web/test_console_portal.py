@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.async_api import Browser, FilePayload, Page, expect
+from playwright.async_api import Browser, FilePayload, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from db.enums import Role
 from tests.helpers.api import Api, Server
 from tests.helpers.attached_files import attach
 from tests.helpers.axe import problems
-from tests.helpers.chromium import WITHIN_MILLISECONDS
-from tests.helpers.console import with_answers_lost, without_connection
+from tests.helpers.console import PHONE, person_at, with_answers_lost, without_connection
 from tests.helpers.database_checks import key
 from tests.helpers.photos import photo as photo_of
-from tests.helpers.sessions import sign_in
-
-PHONE = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
 
 pytestmark = pytest.mark.skipif(
     not (DIRECTORY / MANIFEST).is_file(), reason="needs the console that make console builds"
@@ -35,27 +28,11 @@ async def customer(api: Api) -> str:
     return await api.new_customer()
 
 
-@asynccontextmanager
-async def customer_at(browser: Browser, server: Server, customer: str, **options: Any) -> AsyncIterator[Page]:
-    """The customer, in a browser of their own. At the end their page must not have failed."""
-    context = await browser.new_context(base_url=server.url, **options)
-    context.set_default_timeout(WITHIN_MILLISECONDS)
-    await sign_in(context, server.url, server.database_url, Role.CUSTOMER, key(customer))
-    page = await context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    try:
-        yield page
-        assert faults == []
-    finally:
-        await context.close()
-
-
 async def test_a_customer_reports_something_with_a_photo(
     browser: Browser, server: Server, api: Api, customer: str
 ) -> None:
     await api.new_property(customer, address="12 Elm Street, Ottawa")
-    async with customer_at(browser, server, customer, **PHONE) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer), **PHONE) as page:
         await page.goto("/portal")
         await expect(page.get_by_text("You have no requests yet")).to_be_visible()
         await page.get_by_role("link", name="New request").first.click()
@@ -64,6 +41,7 @@ async def test_a_customer_reports_something_with_a_photo(
         await page.get_by_label("In short").fill("Panel beeps")
         await page.get_by_role("button", name="Send the request").click()
         await expect(page.get_by_label("What happens?")).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_label("What happens?")).to_be_focused()
         await page.get_by_label("What happens?").fill("Since the outage. <b>Low battery</b>")
         photo = FilePayload(name="panel.jpg", mimeType="image/jpeg", buffer=photo_of())
         await page.get_by_label("Photos or files").set_input_files(photo)
@@ -85,7 +63,7 @@ async def test_a_customer_reports_something_with_a_photo(
 async def test_a_request_follows_what_the_staff_do(browser: Browser, server: Server, api: Api, customer: str) -> None:
     ticket = await api.new_ticket(customerId=customer, subject="Camera is dark")
     technician = await api.new_technician(name="Tess Tremblay")
-    async with customer_at(browser, server, customer) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer)) as page:
         await page.goto("/portal")
         await page.get_by_role("link", name="Camera is dark").click()
         await expect(page.get_by_text("We have your request")).to_be_visible()
@@ -112,7 +90,7 @@ async def test_an_answer_is_sent_once_although_the_line_is_cut(
     browser: Browser, server: Server, api: Api, customer: str
 ) -> None:
     ticket = await api.new_ticket(customerId=customer, subject="Gate stays open")
-    async with customer_at(browser, server, customer) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer)) as page:
         await page.goto("/portal")
         await page.get_by_role("link", name="Gate stays open").click()
         answer = page.get_by_label("Your answer")
@@ -137,7 +115,7 @@ async def test_nobody_sees_the_requests_of_another(browser: Browser, server: Ser
     other = await api.new_customer()
     ticket = await api.new_ticket(customerId=other, subject="Safe does not lock")
     reference = (await api("query($id: ID!) { ticket(by: {id: $id}) { reference } }", id=ticket))["ticket"]["reference"]
-    async with customer_at(browser, server, customer) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer)) as page:
         await page.goto(f"/portal/tickets/{reference}")
         await expect(page.get_by_role("heading", level=1)).to_have_text("There is no such request")
         await page.goto("/tickets")
@@ -146,7 +124,7 @@ async def test_nobody_sees_the_requests_of_another(browser: Browser, server: Ser
 
 
 async def test_the_portal_speaks_french_and_keeps_it(browser: Browser, server: Server, customer: str) -> None:
-    async with customer_at(browser, server, customer) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer)) as page:
         await page.goto("/portal")
         await page.get_by_role("button", name="Français").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Vos demandes")
@@ -161,7 +139,7 @@ async def test_no_page_has_a_barrier(browser: Browser, server: Server, api: Api,
     ticket = await api.new_ticket(customerId=customer, subject="Door stays open")
     await api.done("noteAdd", "__typename", ticketId=ticket, body="We look at it.", internalOnly=False)
     await attach(api, b"a plan", ticketId=ticket, name="plan.txt", internalOnly=False)
-    async with customer_at(browser, server, customer, color_scheme=scheme, **PHONE) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer), color_scheme=scheme, **PHONE) as page:
         await page.goto("/portal")
         await page.get_by_role("link", name="Door stays open").wait_for()
         assert await problems(page) == []
@@ -175,7 +153,7 @@ async def test_no_page_has_a_barrier(browser: Browser, server: Server, api: Api,
 
 
 async def test_signing_out_ends_the_session(browser: Browser, server: Server, customer: str) -> None:
-    async with customer_at(browser, server, customer) as page:
+    async with person_at(browser, server, Role.CUSTOMER, key(customer)) as page:
         await page.goto("/portal")
         await page.get_by_role("button", name="Sign out").click()
         await expect(page).to_have_url(re.compile("/sign-in"))

@@ -31,6 +31,7 @@ async def test_a_customer_is_added_found_and_changed(ann: Page, api: Api) -> Non
     await ann.get_by_role("button", name="Add the customer").click()
     await expect(ann.get_by_label("Email")).to_have_attribute("aria-invalid", "true")
     await expect(ann.get_by_label("Account number")).to_have_attribute("aria-invalid", "true")
+    await expect(ann.get_by_label("Email")).to_be_focused()
     await ann.reload()
     await expect(ann.get_by_label("Name")).to_have_value("Elm Dental")
     await ann.get_by_label("Email").fill("desk@elm.example")

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, FilePayload, Page, expect
+from playwright.async_api import Browser, FilePayload, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from db.enums import Role
 from tests.helpers.api import Api, Server
 from tests.helpers.axe import problems_in_both_themes
-from tests.helpers.chromium import WITHIN_MILLISECONDS
-from tests.helpers.console import with_answers_lost
+from tests.helpers.console import PHONE, person_at, with_answers_lost
 from tests.helpers.database_checks import Database, key, until
 from tests.helpers.phone import all_is_sent
 from tests.helpers.photos import photo
-from tests.helpers.sessions import sign_in
 
 pytestmark = pytest.mark.skipif(not (DIRECTORY / MANIFEST).is_file(), reason="needs what `make console` builds")
 
@@ -32,28 +28,10 @@ async def technician(api: Api) -> str:
     return await api.new_technician()
 
 
-@asynccontextmanager
-async def technician_at(browser: Browser, server: Server, technician: str) -> AsyncIterator[Page]:
-    """The technician, with a phone. At the end their page must not have failed."""
-    context = await browser.new_context(
-        base_url=server.url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
-    )
-    context.set_default_timeout(WITHIN_MILLISECONDS)
-    await sign_in(context, server.url, server.database_url, Role.TECHNICIAN, key(technician))
-    page = await context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    try:
-        yield page
-        assert faults == []
-    finally:
-        await context.close()
-
-
 async def test_a_technician_works_on_a_ticket(
     browser: Browser, server: Server, api: Api, technician: str, database: Database
 ) -> None:
-    async with technician_at(browser, server, technician) as page:
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
         await page.goto("/tech")
         await expect(page.get_by_text("Nothing to do at the moment")).to_be_visible()
         customer = await api.new_customer(name="Elm Dental", phone="613-555-0123")
@@ -97,7 +75,7 @@ async def test_a_technician_works_on_a_ticket(
 
 async def test_a_technician_declines_with_a_reason(browser: Browser, server: Server, api: Api, technician: str) -> None:
     ticket = await api.new_ticket(subject="Gate is stuck", technicianId=technician)
-    async with technician_at(browser, server, technician) as page:
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
         await page.goto("/tech")
         await page.get_by_role("link", name="Gate is stuck").tap()
         await page.get_by_role("button", name="Decline").tap()
@@ -111,7 +89,7 @@ async def test_a_ticket_that_is_taken_away_leaves_the_list(
     browser: Browser, server: Server, api: Api, technician: str
 ) -> None:
     ticket = await api.new_ticket(subject="Door is open", technicianId=technician)
-    async with technician_at(browser, server, technician) as page:
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
         await page.goto("/tech")
         await expect(page.get_by_role("link", name="Door is open")).to_be_visible()
         await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=None)
@@ -122,7 +100,7 @@ async def test_a_note_is_added_once_although_its_answer_is_lost(
     browser: Browser, server: Server, api: Api, technician: str, database: Database
 ) -> None:
     ticket = await api.new_ticket(subject="Camera is dark", technicianId=technician)
-    async with technician_at(browser, server, technician) as page:
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
         await page.goto("/tech")
         await page.get_by_role("link", name="Camera is dark").tap()
         await page.get_by_label("New note").fill("Cable is cut.")
@@ -138,7 +116,7 @@ async def test_a_note_is_added_once_although_its_answer_is_lost(
 async def test_who_loses_access_is_sent_to_the_sign_in_page(
     browser: Browser, server: Server, api: Api, technician: str
 ) -> None:
-    async with technician_at(browser, server, technician) as page:
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
         await page.goto("/tech")
         await expect(page.get_by_text("Nothing to do at the moment")).to_be_visible()
         await api.done("technicianUpdate", "__typename", technicianId=technician, active=False)
@@ -148,7 +126,7 @@ async def test_who_loses_access_is_sent_to_the_sign_in_page(
 async def test_no_page_has_a_barrier(browser: Browser, server: Server, api: Api, technician: str) -> None:
     ticket = await api.new_ticket(subject="Siren sounds", technicianId=technician)
     await api.done("noteAdd", "__typename", ticketId=ticket, body="Take the ladder.")
-    async with technician_at(browser, server, technician) as page:
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
         await page.goto("/tech")
         await page.get_by_role("link", name="Siren sounds").wait_for()
         assert await problems_in_both_themes(page) == []

@@ -15,7 +15,7 @@ from callout.http.console import DIRECTORY, MANIFEST
 from db.enums import Role
 from tests.helpers.api import Api, Server
 from tests.helpers.axe import problems_in_both_themes
-from tests.helpers.console import admin_at, before, with_answers_lost, without_connection
+from tests.helpers.console import admin_at, before, person_at, with_answers_lost, without_connection
 from tests.helpers.database_checks import Database, key
 from tests.helpers.photos import photo
 from tests.helpers.sessions import new_admin, sign_in
@@ -342,7 +342,7 @@ async def test_what_was_typed_survives_reloads_and_the_end_of_the_session(api: A
 async def test_what_is_open_survives_a_sign_out_in_another_tab(api: Api, browser: Browser, server: Server) -> None:
     """Signing out deletes the other drafts, after a question."""
     admin = await new_admin(server.database_url, "Ann Admin")
-    async with admin_at(browser, server, "Ann Admin", admin) as ann:
+    async with person_at(browser, server, Role.ADMIN, admin) as ann:
         ticket, closed = await api.new_ticket(), await api.new_ticket()
         await opened(ann, api, closed)
         await ann.get_by_label("Note Text").fill("Not open any more")

@@ -1,54 +1,9 @@
-/** Parts of the portal's forms: labelled fields with what the server has objected to, and files to send along. */
+/** The files that a form of the portal sends along. */
 
 import { useId } from "preact/hooks";
-import type { ComponentChildren } from "preact";
 import type { FileUpload, Uploads } from "../shared/upload.ts";
 import { portal as texts } from "../texts/portal.ts";
 import { upload as uploadTexts } from "../texts/upload.ts";
-
-/** What the server objects to, by the last part of the field's path; "" is what concerns no field of the form. */
-export type FieldErrors = Partial<Record<string, string>>;
-
-interface UserError {
-  field: readonly string[];
-  message: string;
-}
-
-/** The errors of a mutation by field. Those of fields that the form does not have are joined under "". */
-export function errorsByField(errors: readonly UserError[], fields: readonly string[]): FieldErrors {
-  const found: FieldErrors = {};
-  for (const { field, message } of errors) {
-    const last = field.at(-1) ?? "";
-    const name = fields.includes(last) ? last : "";
-    found[name] = found[name] === undefined ? message : `${found[name]} ${message}`;
-  }
-  return found;
-}
-
-interface FieldProps {
-  label: string;
-  error: string | undefined;
-  hint?: string;
-  control: (given: { id: string; "aria-describedby"?: string; "aria-invalid"?: true }) => ComponentChildren;
-}
-
-export function Field({ label, error, hint, control }: FieldProps) {
-  const id = useId();
-  const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
-  const given = {
-    id,
-    ...(described ? { "aria-describedby": described } : {}),
-    ...(error ? { "aria-invalid": true as const } : {}),
-  };
-  return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
-      {control(given)}
-      {error && <p class="error" id={`${id}-error`}>{error}</p>}
-    </div>
-  );
-}
 
 interface FilePickerProps {
   label: string;

@@ -2,10 +2,13 @@
 
 import { useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
+import { useRef } from "preact/hooks";
+import { Field, useErrorFocus } from "../../design/field.tsx";
 import { execute } from "../../shared/client.ts";
 import { useDraft } from "../../shared/drafts.ts";
+import { errorsByField, type FieldErrors } from "../../shared/field_errors.ts";
 import { portal as texts } from "../../texts/portal.ts";
-import { errorsByField, Field, type FieldErrors, FilePicker } from "../form.tsx";
+import { FilePicker } from "../form.tsx";
 import { me, propertiesOfMine } from "../me.ts";
 import { PortalTicketCreate, type TicketCategory } from "../operations.ts";
 import { Page } from "../page.tsx";
@@ -18,7 +21,7 @@ interface Typed {
   description: string;
 }
 
-const FIELDS = ["propertyId", "category", "subject", "description"];
+const FIELDS = ["propertyId", "category", "subject", "description"] as const;
 
 export function NewTicket() {
   const { query, route } = useLocation();
@@ -33,6 +36,8 @@ export function NewTicket() {
   const files = useSignal<readonly File[]>([]);
   const errors = useSignal<FieldErrors>({});
   const sending = useSignal(false);
+  const form = useRef<HTMLFormElement>(null);
+  useErrorFocus(form, errors.value);
   if (draft === null) return <Page title={texts.new.title}>{null}</Page>;
   const typed = draft.value.value;
   const set = (change: Partial<Typed>) => draft.change({ ...typed, ...change });
@@ -61,12 +66,13 @@ export function NewTicket() {
 
   return (
     <Page title={texts.new.title}>
-      <form class="form" onSubmit={send} noValidate>
+      <form ref={form} class="form" onSubmit={send} noValidate>
         {properties.length > 0 && (
           <Field
             label={texts.new.property}
             error={errors.value.propertyId}
-            control={(given) => (
+          >
+            {(given) => (
               <select
                 {...given}
                 value={typed.propertyId}
@@ -78,12 +84,13 @@ export function NewTicket() {
                 ))}
               </select>
             )}
-          />
+          </Field>
         )}
         <Field
           label={texts.new.category}
           error={errors.value.category}
-          control={(given) => (
+        >
+          {(given) => (
             <select
               {...given}
               value={typed.category}
@@ -92,12 +99,13 @@ export function NewTicket() {
               {Object.entries(texts.category).map(([value, name]) => <option key={value} value={value}>{name}</option>)}
             </select>
           )}
-        />
+        </Field>
         <Field
           label={texts.new.subject}
           hint={texts.new.subjectHint}
           error={errors.value.subject}
-          control={(given) => (
+        >
+          {(given) => (
             <input
               {...given}
               required
@@ -106,12 +114,13 @@ export function NewTicket() {
               onInput={(e) => set({ subject: e.currentTarget.value })}
             />
           )}
-        />
+        </Field>
         <Field
           label={texts.new.description}
           hint={texts.new.descriptionHint}
           error={errors.value.description}
-          control={(given) => (
+        >
+          {(given) => (
             <textarea
               {...given}
               required
@@ -121,7 +130,7 @@ export function NewTicket() {
               onInput={(e) => set({ description: e.currentTarget.value })}
             />
           )}
-        />
+        </Field>
         <FilePicker label={texts.new.photos} files={files.value} onChange={(chosen) => files.value = chosen} />
         {errors.value[""] && <p class="error" role="alert">{errors.value[""]}</p>}
         <p>

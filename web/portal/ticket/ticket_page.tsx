@@ -3,22 +3,23 @@
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { useRoute } from "preact-iso";
-import { execute, newKey, ownUrl, subscribe } from "../../shared/client.ts";
+import { execute, newKey, ownUrl } from "../../shared/client.ts";
 import { useDraft } from "../../shared/drafts.ts";
+import { errorsByField } from "../../shared/field_errors.ts";
 import { portal as texts } from "../../texts/portal.ts";
-import { errorsByField, FilePicker, UploadList } from "../form.tsx";
+import { FilePicker, UploadList } from "../form.tsx";
 import {
   type PortalAttachmentFragment as Attachment,
   PortalNoteAdd,
   type PortalNoteFragment as Note,
   PortalSetStatus,
-  PortalTicketFollow,
   PortalTicketPage,
   type PortalTicketPageQuery,
   type TicketStatus,
 } from "../operations.ts";
 import { Page } from "../page.tsx";
 import { arrived, uploads } from "../uploads.ts";
+import { followTicket } from "./following.ts";
 import { StatusBadge, Visit, When } from "./status.tsx";
 
 type Ticket = NonNullable<PortalTicketPageQuery["ticket"]>;
@@ -52,7 +53,7 @@ function TicketOf({ reference }: { reference: string }) {
     void load();
   }, [arrived.value]);
   const id = shown.value?.ticket?.id;
-  useEffect(() => (id === undefined ? undefined : following(id, load)), [id]);
+  useEffect(() => (id === undefined ? undefined : followTicket(id, load)), [id]);
 
   if (shown.value === null) {
     return <Page title={reference}>{failed.value && <p class="error" role="alert">{failed}</p>}</Page>;
@@ -94,21 +95,6 @@ function TicketOf({ reference }: { reference: string }) {
       {failed.value && <p class="error" role="alert">{failed}</p>}
     </Page>
   );
-}
-
-/** Calls `changed` after each change of the ticket, until the returned function is called. */
-function following(id: string, changed: () => Promise<void>): () => void {
-  let after: string | undefined;
-  return subscribe(PortalTicketFollow, () => (after === undefined ? { id } : { id, after }), {
-    next: ({ ticketFollow: message }) => {
-      if (!("cursor" in message)) return;
-      const first = after === undefined;
-      after = message.cursor;
-      // What has happened between the page's query and the first message is not sent.
-      if (message.__typename !== "StreamReady" || first) void changed();
-    },
-    failed: () => void changed(),
-  });
 }
 
 function Decisions({ ticket, changed }: { ticket: Ticket; changed: () => Promise<void> }) {
@@ -240,7 +226,7 @@ function Answer({ ticket, sent }: { ticket: Ticket; sent: () => Promise<void> })
         const input = { ticketId: ticket.id, body, idempotencyKey: draft!.key };
         const { note, userErrors } = (await execute(PortalNoteAdd, { input })).noteAdd;
         if (note === null) {
-          error.value = Object.values(errorsByField(userErrors, [])).join(" ");
+          error.value = errorsByField(userErrors, [])[""] ?? null;
           return;
         }
         draft!.discard();

@@ -2,7 +2,8 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { execute, subscribe } from "../../shared/client.ts";
+import { execute } from "../../shared/client.ts";
+import { live } from "../../shared/live.ts";
 import { patched } from "../../shared/window.ts";
 import { portal as texts } from "../../texts/portal.ts";
 import {
@@ -40,24 +41,26 @@ interface SectionProps {
 }
 
 function Section({ title, filter, whenEmpty = null }: SectionProps) {
-  const live = useSignal<readonly Edge[] | null>(null);
+  const first = useSignal<readonly Edge[] | null>(null);
   const older = useSignal<readonly Edge[]>([]);
   const total = useSignal(0);
   const failed = useSignal<string | null>(null);
-  useEffect(() =>
-    subscribe(PortalTickets, () => ({ filter, first: SHOWN }), {
-      next: ({ ticketsLive: message }) => {
-        if (message.__typename === "WindowSnapshot") live.value = message.edges;
-        else if (message.__typename === "WindowPatch") live.value = patched(live.value ?? [], message.operations);
-        else return;
-        total.value = message.totalCount;
-        failed.value = null;
-      },
-      failed: (error) => failed.value = error.message,
-    }), []);
+  useEffect(() => {
+    const following = live(PortalTickets, () => ({ filter, first: SHOWN }), ({ ticketsLive: message }) => {
+      if (message.__typename === "WindowSnapshot") first.value = message.edges;
+      else if (message.__typename === "WindowPatch") first.value = patched(first.value ?? [], message.operations);
+      else return;
+      total.value = message.totalCount;
+    });
+    const stop = following.error.subscribe((error) => failed.value = error?.message ?? null);
+    return () => {
+      stop();
+      following.close();
+    };
+  }, []);
 
   async function showOlder() {
-    const after = (older.value.at(-1) ?? live.value?.at(-1))?.cursor;
+    const after = (older.value.at(-1) ?? first.value?.at(-1))?.cursor;
     if (after === undefined) return;
     try {
       const { tickets } = await execute(PortalOlderTickets, { filter, after });
@@ -68,9 +71,9 @@ function Section({ title, filter, whenEmpty = null }: SectionProps) {
     }
   }
 
-  if (live.value === null) return failed.value === null ? <Waiting /> : <p class="error" role="alert">{failed}</p>;
-  const first = new Set(live.value.map(({ node }) => node.id));
-  const rows = [...live.value, ...older.value.filter(({ node }) => !first.has(node.id))];
+  if (first.value === null) return failed.value === null ? <Waiting /> : <p class="error" role="alert">{failed}</p>;
+  const shown = new Set(first.value.map(({ node }) => node.id));
+  const rows = [...first.value, ...older.value.filter(({ node }) => !shown.has(node.id))];
   if (rows.length === 0) return <>{whenEmpty}</>;
   return (
     <section>

@@ -2,10 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useId, useRef } from "preact/hooks";
+import { Field } from "../../design/field.tsx";
 import { execute } from "../../shared/client.ts";
 import { staffNewTicket as texts } from "../../texts/staff_new_ticket.ts";
 import { NewTicketCustomers } from "../operations.ts";
-import { Field } from "../ticket/parts.tsx";
 import type { Customer } from "./form.ts";
 
 const TYPING_MILLISECONDS = 150;

@@ -1,5 +1,6 @@
 /** The form of a new ticket: what is in it, what is wrong with it, and what is sent. */
 
+import type { FieldErrors } from "../../shared/field_errors.ts";
 import type { NewTicketCustomerFragment, TicketCategory, TicketCreateInput, TicketPriority } from "../operations.ts";
 
 export type Customer = NewTicketCustomerFragment;
@@ -35,7 +36,7 @@ export const EMPTY: Form = {
 
 /** The fields in the order of the form; an error elsewhere is the whole form's. */
 export const FIELDS = [
-  "customer",
+  "customerId",
   "propertyId",
   "name",
   "email",
@@ -47,7 +48,7 @@ export const FIELDS = [
   "technicianId",
 ] as const;
 export type FieldName = typeof FIELDS[number];
-export type Errors = Partial<Record<FieldName | "form", string>>;
+export type Errors = FieldErrors<FieldName>;
 
 /** The most characters of each text. */
 export const LENGTHS = { name: 200, email: 254, phone: 40, subject: 200, description: 20_000 } as const;
@@ -104,15 +105,4 @@ export function inputOf(form: Form, idempotencyKey: string): TicketCreateInput {
     ...(technicianId !== "" && { technicianId }),
     idempotencyKey,
   };
-}
-
-/** The server's errors by field. `field` is the path of an input, such as `input.contact.email`. */
-export function errorsByField(userErrors: readonly { field: string[]; message: string }[]): Errors {
-  const errors: Errors = {};
-  for (const { field, message } of userErrors) {
-    const last = field.at(-1) === "customerId" ? "customer" : field.at(-1)!;
-    const name = (FIELDS as readonly string[]).includes(last) ? last as FieldName : "form";
-    errors[name] = errors[name] === undefined ? message : `${errors[name]} ${message}`;
-  }
-  return errors;
 }

@@ -1,5 +1,5 @@
 import { assertEquals } from "../../shared/testing.ts";
-import { EMPTY, errorsByField, errorsOf, inputOf, withCustomer, withoutCustomer } from "./form.ts";
+import { EMPTY, errorsOf, inputOf, withCustomer, withoutCustomer } from "./form.ts";
 
 const TEXTS = { required: "required", email: "no address", tooLong: (most: number) => `at most ${most}` };
 const ANN = { id: "cus_1", name: "Ann", email: "ann@example.com", phone: null, accountNumber: "A-1" };
@@ -37,16 +37,4 @@ Deno.test("what was not chosen is not sent", () => {
   });
   const chosen = inputOf({ ...withCustomer(FULL, ANN), propertyId: "prp_1", technicianId: "tec_1" }, "key");
   assertEquals([chosen.customerId, chosen.propertyId, chosen.technicianId], ["cus_1", "prp_1", "tec_1"]);
-});
-
-Deno.test("the server's errors stand at their fields, or else at the form", () => {
-  assertEquals(
-    errorsByField([
-      { field: ["input", "contact", "email"], message: "No address." },
-      { field: ["input", "customerId"], message: "Erased." },
-      { field: ["input"], message: "One." },
-      { field: ["input", "idempotencyKey"], message: "Two." },
-    ]),
-    { email: "No address.", customer: "Erased.", form: "One. Two." },
-  );
 });

@@ -5,28 +5,19 @@ import "./new_ticket.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { useEffect, useRef } from "preact/hooks";
+import { type Control, Field, type Option, Options, useErrorFocus } from "../../design/field.tsx";
 import { execute } from "../../shared/client.ts";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
+import { errorsByField } from "../../shared/field_errors.ts";
 import { persistently } from "../../shared/saving.ts";
 import { staffNewTicket as texts } from "../../texts/staff_new_ticket.ts";
 import { ticketWords as words } from "../../texts/ticket_words.ts";
 import { NewTicketCreate, NewTicketProperties, type TicketCategory, type TicketPriority } from "../operations.ts";
 import { optionsOf, readTechnicians, technicianOptions } from "../ticket/live_fields.tsx";
-import { type Control, Field, type Option, Options } from "../ticket/parts.tsx";
 import { messageOf } from "../ticket/store.ts";
 import { Page } from "../shell/page.tsx";
 import { CustomerSearch } from "./customer_search.tsx";
-import {
-  EMPTY,
-  type Errors,
-  errorsByField,
-  errorsOf,
-  FIELDS,
-  type Form,
-  inputOf,
-  withCustomer,
-  withoutCustomer,
-} from "./form.ts";
+import { EMPTY, type Errors, errorsOf, FIELDS, type Form, inputOf, withCustomer, withoutCustomer } from "./form.ts";
 
 export default function NewTicket() {
   const draft = useDraft("new-ticket", EMPTY);
@@ -48,11 +39,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
   const form = draft.value.value;
   const change = (changes: Partial<Form>) => draft.change({ ...draft.value.peek(), ...changes });
 
-  useEffect(() => {
-    const first = FIELDS.find((name) => errors.value[name] !== undefined);
-    const control = `[data-field=${first}] :is(input, select, textarea, button)`;
-    if (first !== undefined) element.current!.querySelector<HTMLElement>(control)?.focus();
-  }, [errors.value]);
+  useErrorFocus(element, errors.value);
   const create = async () => {
     const input = inputOf(draft.value.peek(), draft.key);
     change({ sent: input });
@@ -79,10 +66,10 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
         change({ ...typed, sent: null });
       } else {
         change({ sent: null });
-        errors.value = errorsByField(userErrors);
+        errors.value = errorsByField(userErrors, FIELDS);
       }
     } catch (error) {
-      errors.value = { form: texts.failed(messageOf(error)) };
+      errors.value = { "": texts.failed(messageOf(error)) };
     }
     state.value = "IDLE";
   };
@@ -133,10 +120,10 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
       )}
       <div role="alert">
         {wrong > 0 && <p class="error">{texts.wrong(wrong)}</p>}
-        {errors.value.form !== undefined && <p class="error">{errors.value.form}</p>}
+        {errors.value[""] !== undefined && <p class="error">{errors.value[""]}</p>}
       </div>
       <fieldset disabled={state.value !== "IDLE"}>
-        <CustomerChoice draft={draft} error={errors.value.customer} />
+        <CustomerChoice draft={draft} error={errors.value.customerId} />
         {form.customer !== null && (
           <PropertyChoice
             key={form.customer.id}
@@ -225,7 +212,7 @@ async function referenceOf(input: NonNullable<Form["sent"]>): Promise<string | n
 }
 
 function Row({ name, children }: { name: string; children: preact.ComponentChildren }) {
-  return <div class={`row row-${name}`} data-field={name}>{children}</div>;
+  return <div class={`row row-${name}`}>{children}</div>;
 }
 
 function Choice({ name, label, hint, error, options, value, change }: {
@@ -260,7 +247,7 @@ function CustomerChoice({ draft, error }: { draft: Draft<Form>; error: string | 
   }, [customer?.id]);
   if (customer === null) {
     return (
-      <Row name="customer">
+      <Row name="customerId">
         <CustomerSearch
           error={error}
           focus={changing.value}
@@ -273,7 +260,11 @@ function CustomerChoice({ draft, error }: { draft: Draft<Form>; error: string | 
     );
   }
   return (
-    <div class="row row-customer chosen-customer" role="group" aria-label={texts.customer.chosen} data-field="customer">
+    <div
+      class={error === undefined ? "row chosen-customer" : "row chosen-customer field-wrong"}
+      role="group"
+      aria-label={texts.customer.chosen}
+    >
       <p>
         <strong>
           <bdi>{customer.name}</bdi>

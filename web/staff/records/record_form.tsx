@@ -1,8 +1,10 @@
 /** A form for what an object has: its fields, what the server objects to beside each, and a draft until it is saved. */
 
 import { useSignal } from "@preact/signals";
-import { useId } from "preact/hooks";
+import { useRef } from "preact/hooks";
+import { Field, useErrorFocus } from "../../design/field.tsx";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
+import { errorsByField, type FieldErrors, type UserError } from "../../shared/field_errors.ts";
 import { persistently } from "../../shared/saving.ts";
 
 /** A field: `name` is that of the input's field. */
@@ -14,7 +16,7 @@ export interface FieldOf<Values> {
 }
 
 export interface Saved {
-  userErrors: readonly { field: readonly string[]; message: string }[];
+  userErrors: readonly UserError[];
 }
 
 interface RecordFormProps<Values> {
@@ -51,10 +53,12 @@ export function RecordForm<Values extends object>(props: RecordFormProps<Values>
 function OpenForm<Values extends object>(
   { draft, fields, button, save, saved, note = "" }: RecordFormProps<Values> & { draft: Draft<Typed<Values>> },
 ) {
-  const errors = useSignal<Record<string, string>>({});
+  const errors = useSignal<FieldErrors>({});
   const busy = useSignal(false);
   const changed = useSignal(false);
   const { values, initial } = draft.value.value;
+  const form = useRef<HTMLFormElement>(null);
+  useErrorFocus(form, errors.value);
 
   async function send(event: Event) {
     event.preventDefault();
@@ -62,7 +66,7 @@ function OpenForm<Values extends object>(
     busy.value = true;
     try {
       const { userErrors } = await persistently(() => save(values, draft.key, differing(values, initial)));
-      errors.value = byField(userErrors, fields.map(({ name }) => name));
+      errors.value = errorsByField(userErrors, fields.map(({ name }) => name));
       if (userErrors.length === 0) {
         draft.discard();
         saved();
@@ -79,7 +83,7 @@ function OpenForm<Values extends object>(
     draft.change({ values: { ...values, [name]: value }, initial });
   };
   return (
-    <form class="form" onSubmit={send} noValidate>
+    <form ref={form} class="form" onSubmit={send} noValidate>
       {fields.map((field) => (
         <Control
           key={field.name}
@@ -106,12 +110,9 @@ interface ControlProps {
 }
 
 function Control({ field, value, error, change }: ControlProps) {
-  const id = useId();
-  const described = [field.hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
-  const given = { id, "aria-describedby": described, "aria-invalid": error === undefined ? undefined : true };
   if (field.kind === "check") {
     return (
-      <label class="check">
+      <label class={error ? "check field-wrong" : "check"}>
         <input
           type="checkbox"
           checked={value as boolean}
@@ -123,34 +124,18 @@ function Control({ field, value, error, change }: ControlProps) {
     );
   }
   return (
-    <div class="field">
-      <label for={id}>{field.label}</label>
-      {field.hint && <p class="hint" id={`${id}-hint`}>{field.hint}</p>}
-      {field.kind === "text"
-        ? (
-          <textarea
-            {...given}
-            rows={6}
-            value={value as string}
-            onInput={(event) => change(event.currentTarget.value)}
-          />
-        )
-        : <input {...given} value={value as string} onInput={(event) => change(event.currentTarget.value)} />}
-      {error && <p class="error" id={`${id}-error`}>{error}</p>}
-    </div>
+    <Field label={field.label} hint={field.hint} error={error}>
+      {(control) =>
+        field.kind === "text"
+          ? (
+            <textarea
+              {...control}
+              rows={6}
+              value={value as string}
+              onInput={(event) => change(event.currentTarget.value)}
+            />
+          )
+          : <input {...control} value={value as string} onInput={(event) => change(event.currentTarget.value)} />}
+    </Field>
   );
-}
-
-/** The errors by the last part of their field; those of no field of the form under "". */
-export function byField(
-  errors: readonly { field: readonly string[]; message: string }[],
-  names: readonly string[],
-): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const { field, message } of errors) {
-    const last = field.at(-1) ?? "";
-    const name = names.includes(last) ? last : "";
-    found[name] = found[name] === undefined ? message : `${found[name]} ${message}`;
-  }
-  return found;
 }

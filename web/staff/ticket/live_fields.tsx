@@ -2,12 +2,12 @@
 
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { Field, type Option, Options } from "../../design/field.tsx";
 import { execute } from "../../shared/client.ts";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
 import { ticketWords as words } from "../../texts/ticket_words.ts";
 import { TicketPageTechnicians } from "../operations.ts";
 import type { FieldSaver } from "./field_saver.ts";
-import { Field, type Option, Options } from "./parts.tsx";
 import { focusResolution } from "./resolution.tsx";
 import { statusesOf } from "./rules.ts";
 import type { Ticket, TicketStore } from "./store.ts";

@@ -2,13 +2,13 @@
 
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import { Field } from "../../design/field.tsx";
 import { useDraft } from "../../shared/drafts.ts";
 import { LinkedText } from "../../shared/linked_text.tsx";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
 import { ticketWords as words } from "../../texts/ticket_words.ts";
 import { FileLinks } from "./attachments.tsx";
 import { Time } from "../../shared/time.tsx";
-import { Field } from "./parts.tsx";
 import { messageOf, type Note, type TicketStore } from "./store.ts";
 
 export function Notes({ store }: { store: TicketStore }) {

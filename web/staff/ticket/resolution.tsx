@@ -2,11 +2,11 @@
 
 import { type Signal, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
+import { Field } from "../../design/field.tsx";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
 import { LinkedText } from "../../shared/linked_text.tsx";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
 import { Time } from "../../shared/time.tsx";
-import { Field } from "./parts.tsx";
 import { isResolved, messageOf, type Ticket, type TicketStore } from "./store.ts";
 
 const FORM = "ticket-resolution";
