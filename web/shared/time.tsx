@@ -5,7 +5,8 @@ import { useMemo } from "preact/hooks";
 import { locale } from "../texts/language.ts";
 
 const TICK_MILLISECONDS = 30_000;
-const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60]] as const;
+const DAY = 86_400;
+const UNITS = [["hour", 3_600], ["minute", 60]] as const;
 const RELATIVE_DAYS = 30;
 
 /** The reader's time zone, a name of the IANA database; the browser's until it is known. */
@@ -21,12 +22,24 @@ export function Time({ at }: { at: string }) {
   return <time dateTime={at} title={exact(at)}>{text}</time>;
 }
 
-/** “5 minutes ago”; after a month, the day. Both times are in milliseconds since 1970. */
+/** “5 minutes ago”; from a day on, so many days of the calendar; after a month, the day. Both times are in milliseconds
+ * since 1970. */
 export function relative(at: number, now: number): string {
   const seconds = Math.round((at - now) / 1_000);
-  if (Math.abs(seconds) > RELATIVE_DAYS * 86_400) return format({ dateStyle: "medium" }).format(at);
+  if (Math.abs(seconds) > RELATIVE_DAYS * DAY) return format({ dateStyle: "medium" }).format(at);
+  const days = Math.abs(seconds) < DAY ? 0 : dayOf(at) - dayOf(now);
+  if (days !== 0) return relativeTimes.format(days, "day");
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 60];
   return relativeTimes.format(unit === "second" ? 0 : Math.trunc(seconds / size), unit);
+}
+
+/** The number of the reader's day in which the time lies. */
+function dayOf(time: number): number {
+  const parts = format({ year: "numeric", month: "numeric", day: "numeric" }).formatToParts(time);
+  const [year, month, day] = (["year", "month", "day"] as const).map((type) =>
+    Number(parts.find((part) => part.type === type)!.value)
+  ) as [number, number, number];
+  return Date.UTC(year, month - 1, day) / (DAY * 1_000);
 }
 
 /** “Tuesday, December 1, 2026 at 9:41 a.m.” */
