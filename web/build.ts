@@ -12,6 +12,8 @@ import { writeOperations } from "./codegen.ts";
 
 const WINGS = ["staff", "tech", "portal"];
 const INSTALLED = "tech";
+/** What every page loads before anything else. */
+const THEME = "design/theme_first.ts";
 const ICON = "design/icon.svg";
 
 /** What the page of a wing loads, as paths below the console's directory. `bytes` is the size of all of it, compressed. */
@@ -23,7 +25,14 @@ interface Entry {
   manifest?: string;
 }
 
-async function build(target: string): Promise<Record<string, Entry>> {
+/** What `manifest.json` has: the entries of the wings, and the names of the files that all pages have. */
+interface Manifest {
+  theme: string;
+  icon: string;
+  entries: Record<string, Entry>;
+}
+
+async function build(target: string): Promise<Manifest> {
   const documents = await writeOperations();
   await Deno.remove(target, { recursive: true }).catch(() => {});
   await Deno.mkdir(target, { recursive: true });
@@ -57,18 +66,35 @@ async function build(target: string): Promise<Record<string, Entry>> {
     entries[output.entryPoint.split("/")[0]!] = { script: name, styles, preloads, bytes };
   }
   const installed = entries[INSTALLED]!;
-  installed.manifest = await writeManifest(target);
-  await buildServiceWorker(target, [...filesOf(installed.script, outputs), ...installed.styles, installed.manifest]);
+  const theme = await buildTheme(target);
+  const icon = await writeHashed(target, "icon", ".svg", await Deno.readTextFile(new URL(ICON, import.meta.url)));
+  installed.manifest = await writeManifest(target, icon);
+  const scripts = filesOf(installed.script, outputs);
+  await buildServiceWorker(target, [...scripts, ...installed.styles, installed.manifest, theme, icon]);
   await Deno.writeTextFile(`${target}/documents.json`, JSON.stringify(Object.fromEntries(documents.entries())));
-  await Deno.writeTextFile(`${target}/manifest.json`, JSON.stringify({ entries }, null, 2));
-  return entries;
+  await Deno.writeTextFile(`${target}/manifest.json`, JSON.stringify({ theme, icon, entries }, null, 2));
+  return { theme, icon, entries };
 }
 
 type Outputs = Map<string, esbuild.Metafile["outputs"][string]>;
 
-/** Writes the application manifest (https://www.w3.org/TR/appmanifest/) and its icon; returns the manifest's name. */
-async function writeManifest(target: string): Promise<string> {
-  const icon = await writeHashed(target, "icon", ".svg", await Deno.readTextFile(new URL(ICON, import.meta.url)));
+/** Builds the script that shows the chosen theme; returns its name. */
+async function buildTheme(target: string): Promise<string> {
+  const { outputFiles } = await esbuild.build({
+    absWorkingDir: import.meta.dirname!,
+    entryPoints: [THEME],
+    write: false,
+    bundle: true,
+    format: "iife",
+    target: "es2022",
+    minify: true,
+    logLevel: "warning",
+  });
+  return await writeHashed(target, "theme", ".js", outputFiles[0]!.text);
+}
+
+/** Writes the application manifest (https://www.w3.org/TR/appmanifest/); returns its name. */
+async function writeManifest(target: string, icon: string): Promise<string> {
   const manifest = {
     id: "/tech",
     name: "Callout",
@@ -149,7 +175,7 @@ if (target === undefined) {
   console.error("usage: deno run build.ts DIRECTORY");
   Deno.exit(2);
 }
-const entries = await build(target);
+const { entries } = await build(target);
 await esbuild.stop();
 for (const [wing, { bytes }] of Object.entries(entries)) {
   console.log(`${wing}: ${(bytes / 1024).toFixed(1)} KB compressed`);

@@ -73,50 +73,57 @@ _PAGE: Final = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="light dark">
 <title>Callout</title>
-<link rel="icon" href="data:,">
+<script src="/console/{theme}"></script>
+<link rel="icon" type="image/svg+xml" href="/console/{icon}">
 {links}
 <script type="module" src="/console/{script}"></script>
 </head>
-<body><div id="console"></div><noscript>The console needs JavaScript.</noscript></body>
+<body{demo}><div id="console"></div><noscript>The console needs JavaScript.</noscript></body>
 </html>
 """
 
 
-def documents(directory: Path = DIRECTORY) -> dict[str, str]:
+def documents(directory: Path | None = None) -> dict[str, str]:
     """The operations that the pages send, by numbers that no request names; none if the console has not been built."""
     try:
-        return {f"console {number}": text for number, text in json.loads((directory / DOCUMENTS).read_bytes()).items()}
+        return {
+            f"console {number}": text
+            for number, text in json.loads(((directory or DIRECTORY) / DOCUMENTS).read_bytes()).items()
+        }
     except FileNotFoundError:
         return {}
 
 
 class Console:
-    """The pages of the console that was built into `directory`."""
+    """The pages of the console that was built into `directory`, or else into `DIRECTORY`."""
 
-    def __init__(self, directory: Path = DIRECTORY, *, is_open: bool = False) -> None:
+    def __init__(self, directory: Path | None = None, *, is_open: bool = False) -> None:
         """If `is_open`, everybody gets all pages; else the entrance in the request's state decides."""
-        self._directory = directory
+        self._directory = directory or DIRECTORY
         self._is_open = is_open
 
     async def answer(self, request: Request, wing: str) -> Response | None:
         """The page of a wing, `staff`, `tech` or `portal`, or the way to where the person belongs; None if the console
         has not been built."""
-        page = self._page(wing)
-        if page is None or self._is_open:
-            return page
+        manifest = self._manifest()
+        if manifest is None:
+            return None
+        if self._is_open:
+            return _page(manifest, wing)
         entrance: Entrance = request.state.entrance
         elsewhere = await entrance.admit(request, wing)
         if elsewhere is not None:
             return elsewhere
+        page = _page(manifest, wing, demo=entrance.demo)
         await entrance.renew(request, page)
         return page
 
-    def _page(self, wing: str) -> Response | None:
+    def _manifest(self) -> dict[str, Any] | None:
         try:
-            entry = json.loads((self._directory / MANIFEST).read_bytes())["entries"].get(wing)
+            manifest: dict[str, Any] = json.loads((self._directory / MANIFEST).read_bytes())
         except FileNotFoundError:
             return None
-        return None if entry is None else HTMLResponse(_page(entry), headers=_HEADERS)
+        return manifest
 
     def routes(self) -> list[BaseRoute]:
         """The pages but for `/`, and the files."""
@@ -146,12 +153,21 @@ class Console:
         return Route(path, page)
 
 
-def _page(entry: dict[str, Any]) -> str:
+def _page(manifest: dict[str, Any], wing: str, *, demo: bool = False) -> Response:
+    """The page of a wing. `demo` says that the server has people as whom one can look around."""
+    entry = manifest["entries"][wing]
     styles = (f'<link rel="stylesheet" href="/console/{escape(name)}">' for name in entry["styles"])
     preloads = (f'<link rel="modulepreload" href="/console/{escape(name)}">' for name in entry["preloads"])
     installed = [entry["manifest"]] if "manifest" in entry else []
-    manifest = (f'<link rel="manifest" href="/console/{escape(name)}">' for name in installed)
-    return _PAGE.format(links="\n".join((*styles, *preloads, *manifest)), script=escape(entry["script"]))
+    application = (f'<link rel="manifest" href="/console/{escape(name)}">' for name in installed)
+    page = _PAGE.format(
+        theme=escape(manifest["theme"]),
+        icon=escape(manifest["icon"]),
+        links="\n".join((*styles, *preloads, *application)),
+        script=escape(entry["script"]),
+        demo=" data-demo" if demo else "",
+    )
+    return HTMLResponse(page, headers=_HEADERS)
 
 
 _NOT_BUILT: Final = HTMLResponse(

@@ -22,7 +22,8 @@ SCRIPT = b"console.log('staff')"
 def directory(tmp_path: Path) -> Path:
     """A directory in which a console has been built, though of one line."""
     entry = {"script": "staff-1A.js", "styles": ["staff-2B.css"], "preloads": ["chunk-3C.js"], "bytes": 1}
-    (tmp_path / "manifest.json").write_text(json.dumps({"entries": {"staff": entry}}))
+    manifest = {"theme": "theme-4D.js", "icon": "icon-5E.svg", "entries": {"staff": entry}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "staff-1A.js").write_bytes(SCRIPT)
     (tmp_path / "staff-1A.js.br").write_bytes(brotli.compress(SCRIPT))
     return tmp_path
@@ -43,6 +44,8 @@ async def test_each_page_of_a_wing_loads_its_script(client: httpx.AsyncClient, p
     assert '<script type="module" src="/console/staff-1A.js"></script>' in page.text
     assert '<link rel="stylesheet" href="/console/staff-2B.css">' in page.text
     assert '<link rel="modulepreload" href="/console/chunk-3C.js">' in page.text
+    assert '<link rel="icon" type="image/svg+xml" href="/console/icon-5E.svg">' in page.text
+    assert page.text.index("/console/theme-4D.js") < page.text.index("/console/staff-2B.css")
 
 
 async def test_the_policy_allows_nothing_inline_and_nothing_of_others(client: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { connected } from "../shared/client.ts";
 import { forgetDrafts } from "../shared/drafts.ts";
+import { NewVersion } from "../shared/new_version.tsx";
 import { choose, language, LANGUAGES } from "../texts/language.ts";
 import { portal as texts } from "../texts/portal.ts";
 import { me } from "./me.ts";
@@ -24,6 +25,7 @@ export function Page({ title, action, children }: PageProps) {
     <>
       <a class="skip" href="#content">{texts.skip}</a>
       <Bar />
+      <NewVersion />
       {!connected.value && <p class="notice offline" role="status">{texts.offline}</p>}
       <main id="content" class="page">
         <header class="page-head">

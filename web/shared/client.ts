@@ -9,6 +9,7 @@ import type { Document } from "./document.ts";
 import { ApiError, Unreachable } from "./errors.ts";
 import { pauseOf, sleep } from "./retry.ts";
 import { goToSignIn } from "./session.ts";
+import { lookForNewVersion, noteRefusal } from "./version.ts";
 
 export { ApiError, Unreachable };
 
@@ -44,18 +45,27 @@ export async function execute<Data, Variables>(
     if (signal?.aborted) throw error;
     throw new Unreachable("The server cannot be reached.", { cause: error });
   }
+  requestId = response.headers.get("X-Request-ID");
   const [first] = answer.errors ?? [];
   if (response.status === 401) goToSignIn();
   if (first !== undefined) {
+    noteRefusal(first.extensions?.code ?? "");
     const after = Number(response.headers.get("Retry-After") ?? NaN);
     throw new ApiError(
       first.message,
       first.extensions?.code ?? "UNKNOWN",
-      response.headers.get("X-Request-ID"),
+      requestId,
       Number.isNaN(after) ? undefined : after,
     );
   }
   return answer.data!;
+}
+
+let requestId: string | null = null;
+
+/** The id of the request that was answered last, by which whoever runs the server finds it in its log. */
+export function lastRequestId(): string | null {
+  return requestId;
 }
 
 /** A key by which the server recognises a mutation that is sent again (`idempotencyKey`). */
@@ -111,6 +121,7 @@ function connect(): Client {
     shouldRetry: (reason) => !(reason instanceof CloseEvent && ENDED.includes(reason.code)),
     on: {
       connected: (opened) => {
+        if (socket !== undefined) void lookForNewVersion();
         socket = opened as WebSocket;
         isLost.value = false;
       },
@@ -202,6 +213,7 @@ function errorOf(reason: unknown): ApiError {
 
 function apiError(error: { message: string; extensions?: Record<string, unknown> }): ApiError {
   const { code, retryAfter } = error.extensions ?? {};
+  noteRefusal(String(code));
   return new ApiError(
     error.message,
     String(code ?? "UNKNOWN"),

@@ -1,19 +1,20 @@
 import "../design/base.css";
 import { render } from "preact";
-import { lazy, LocationProvider, Route, Router } from "preact-iso";
+import { LocationProvider, Route, Router } from "preact-iso";
 import { restoreTheme } from "../design/theme.ts";
 import { language } from "../texts/language.ts";
 import { TicketList } from "./list/ticket_list.tsx";
 import { Missing } from "./shell/missing.tsx";
+import { pageOf } from "./shell/page_of.tsx";
 import { Shell } from "./shell/shell.tsx";
 import { readViewer } from "./viewer.ts";
 
-const ArticleDetails = lazy(() => import("./articles/article_page.tsx"));
-const ArticleList = lazy(() => import("./articles/article_list.tsx"));
-const CustomerDetails = lazy(() => import("./customers/customer_page.tsx"));
-const CustomerList = lazy(() => import("./customers/customer_list.tsx"));
-const NewTicket = lazy(() => import("./new_ticket/new_ticket.tsx"));
-const TicketPage = lazy(() => import("./ticket/ticket_page.tsx"));
+const ArticleDetails = pageOf(() => import("./articles/article_page.tsx"));
+const ArticleList = pageOf(() => import("./articles/article_list.tsx"));
+const CustomerDetails = pageOf(() => import("./customers/customer_page.tsx"));
+const CustomerList = pageOf(() => import("./customers/customer_list.tsx"));
+const NewTicket = pageOf(() => import("./new_ticket/new_ticket.tsx"));
+const TicketPage = pageOf(() => import("./ticket/ticket_page.tsx"));
 
 document.documentElement.lang = language;
 restoreTheme();

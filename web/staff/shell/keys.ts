@@ -12,9 +12,18 @@ export interface Shortcut {
 }
 
 const SECOND_KEY_MILLISECONDS = 1_000;
+const CHOICE = "callout.keys";
 
 /** The shortcuts that work now; those of the page come after the shell's. */
 export const shortcuts = signal<readonly Shortcut[]>([]);
+
+/** Whether keys of a character do something. Some people cannot help pressing them, as who speaks to the computer. */
+export const keysWork = signal(localStorage.getItem(CHOICE) !== "off");
+
+export function letKeysWork(work: boolean): void {
+  localStorage.setItem(CHOICE, work ? "on" : "off");
+  keysWork.value = work;
+}
 
 let first = "";
 let firstAt = 0;
@@ -30,6 +39,7 @@ export function useShortcuts(added: readonly Shortcut[]): void {
 /** Runs the shortcut of a key that was pressed outside of a field. */
 export function pressed(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (!keysWork.value && event.key !== "Escape") return;
   const before = event.timeStamp - firstAt < SECOND_KEY_MILLISECONDS ? first : "";
   const found = shortcuts.value.findLast(({ keys }) => keys === `${before} ${event.key}`) ??
     shortcuts.value.findLast(({ keys }) => keys === event.key);

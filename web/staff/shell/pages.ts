@@ -1,15 +1,16 @@
 /** The pages that there are, for the sidebar and the palette. */
 
 import { shell as texts } from "../../texts/shell.ts";
+import type { IconName } from "./icons.tsx";
 
 export interface PageLink {
   href: string;
   name: string;
-  sign: string;
+  sign: IconName;
 }
 
 export const PAGES: readonly PageLink[] = [
-  { href: "/tickets", name: texts.pages.tickets, sign: "▤" },
-  { href: "/customers", name: texts.pages.customers, sign: "☺" },
-  { href: "/articles", name: texts.pages.articles, sign: "✎" },
+  { href: "/tickets", name: texts.pages.tickets, sign: "tickets" },
+  { href: "/customers", name: texts.pages.customers, sign: "customers" },
+  { href: "/articles", name: texts.pages.articles, sign: "articles" },
 ];

@@ -1,7 +1,7 @@
 /** The command palette: goes to a page, or to a ticket by its reference or its words. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { execute } from "../../shared/client.ts";
 import { shell as texts } from "../../texts/shell.ts";
@@ -16,21 +16,31 @@ interface Entry {
   more: string;
 }
 
+/** The tickets that were found; `FAILED` if the server did not say which. */
+interface Found {
+  state: "DONE" | "SEARCHING" | "FAILED";
+  entries: readonly Entry[];
+}
+
+const NOTHING: Found = { state: "DONE", entries: [] };
+
 export function Palette({ close }: { close: () => void }) {
   const { route } = useLocation();
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   const typed = useSignal("");
-  const found = useSignal<readonly Entry[]>([]);
+  const found = useSignal<Found>(NOTHING);
   const chosen = useSignal(0);
-  useEffect(() => dialog.current?.showModal(), []);
-  useEffect(() => search(typed.value, (entries) => found.value = entries), [typed.value]);
+  useLayoutEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => search(typed.value, (state, entries = found.value.entries) => found.value = { state, entries }), [
+    typed.value,
+  ]);
 
   const wanted = typed.value.trim().toLowerCase();
   const pages = [...PAGES, { href: "/tickets/new", name: texts.pages.newTicket }]
     .filter(({ name }) => name.toLowerCase().includes(wanted))
     .map(({ href, name }) => ({ href, name, more: "" }));
-  const entries = [...pages, ...found.value];
+  const entries = [...pages, ...found.value.entries];
   const at = Math.min(chosen.value, entries.length - 1);
   const go = (entry: Entry | undefined) => {
     if (entry === undefined) return;
@@ -76,25 +86,35 @@ export function Palette({ close }: { close: () => void }) {
           </li>
         ))}
       </ul>
-      {entries.length === 0 && <p class="hint" role="status">{texts.paletteNone}</p>}
+      <p class="hint" role="status">{statusOf(found.value.state, entries.length)}</p>
     </dialog>
   );
 }
 
+function statusOf(state: Found["state"], entries: number): string {
+  if (state === "SEARCHING") return texts.paletteSearching;
+  if (state === "FAILED") return texts.paletteFailed;
+  return entries === 0 ? texts.paletteNone : "";
+}
+
 /** Finds tickets a moment after the last key, and returns the function that gives the search up. */
-function search(typed: string, show: (entries: readonly Entry[]) => void): () => void {
+function search(typed: string, show: (state: Found["state"], entries?: readonly Entry[]) => void): () => void {
   const controller = new AbortController();
+  const words = typed.trim();
+  if (words.length < 2) show("DONE", []);
+  else show("SEARCHING"); // the tickets that were found before stay until then
   const timer = setTimeout(async () => {
-    if (typed.trim().length < 2) return show([]);
+    if (words.length < 2) return;
     try {
-      const { tickets } = await execute(ShellFind, { search: typed.trim() }, controller.signal);
-      show(tickets.nodes.map(({ reference, subject, contact }) => ({
+      const { tickets } = await execute(ShellFind, { search: words }, controller.signal);
+      const entries = tickets.nodes.map(({ reference, subject, contact }) => ({
         href: `/tickets/${reference}`,
         name: `${reference} ${subject}`,
         more: contact.name,
-      })));
+      }));
+      show("DONE", entries);
     } catch {
-      if (!controller.signal.aborted) show([]);
+      if (!controller.signal.aborted) show("FAILED", []);
     }
   }, PAUSE_MILLISECONDS);
   return () => {

@@ -1,0 +1,3 @@
+import { chosenTheme, showTheme } from "./theme_choice.ts";
+
+showTheme(chosenTheme());
