@@ -8,6 +8,8 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
+    Text,
+    and_,
     column,
     func,
     literal_column,
@@ -219,10 +221,24 @@ CUSTOMERS = Listing(
     ranking=Ranking(("search",), tiers=_customer_tiers),
 )
 
+def _matching_property(row: Row, term: Term, viewer: ViewerParameter) -> Condition:
+    """The property has all words of the term in its address and account number. So does the text of its customer, for
+    which there is an index."""
+    own = func.concat(" ", func.searchable_form(row.c.address + " " + row.c.account_number), type_=Text())
+    customers = CUSTOMER.table.alias()
+    found = select(customers.c.id).where(term.index_condition(customers.c.searchable))
+    return and_(row.c.customer_id.in_(found), term.is_in(own))
+
+
 PROPERTIES = Listing(
     keys={"ADDRESS": by_text("address")},
     default=(("ADDRESS", False),),
-    criteria=Criteria({"customerId": References("customer_id", "cus", "customer")}),
+    criteria=Criteria(
+        {
+            "customerId": References("customer_id", "cus", "customer"),
+            "search": Matches(_matching_property),
+        }
+    ),
 )
 
 ADMINS_LISTED = Listing(

@@ -9,7 +9,7 @@ import strawberry
 
 from db.entities import CUSTOMER, PROPERTIES, PROPERTY, TICKET, TICKETS
 from db.enums import ADMINS, NO_SCOPE, STAFF
-from db.limits import ACCESS_NOTE_MAX, ACCESS_NOTES_MAX, ACCOUNT_NUMBER_MAX, ADDRESS_MAX
+from db.limits import ACCESS_NOTE_MAX, ACCESS_NOTES_MAX, ACCOUNT_NUMBER_MAX, ADDRESS_MAX, SEARCH_MAX
 from resolvers import property as property_resolver
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (
@@ -73,7 +73,15 @@ class PropertyQueries:
         PROPERTY,
         PROPERTIES,
         "The properties that you can see, sorted by address.",
-        arguments=[argument("customerId", strawberry.ID | None, "Only properties of this customer.")],
+        arguments=[
+            argument("customerId", strawberry.ID | None, "Only properties of this customer."),
+            argument(
+                "search",
+                str | None,
+                "Only properties whose address or account number contains these words, in any order; at most "
+                f"{SEARCH_MAX} characters. Case, accents and apostrophes make no difference.",
+            ),
+        ],
         scopes=NO_SCOPE,
     )
 

@@ -38,11 +38,12 @@ async def test_a_customer_is_added_found_and_changed(ann: Page, api: Api) -> Non
     await ann.get_by_label("Account number").fill("ELM-77")
     await ann.get_by_role("button", name="Add the customer").click()
     await expect(ann.get_by_role("heading", level=1)).to_have_text("Elm Dental")
-    await ann.get_by_text("Add a property").first.click()
-    await ann.get_by_label("Address").fill("12 Elm Street")
-    await ann.get_by_label("Account number").last.fill("P-77")
-    await ann.get_by_role("button", name="Add a property").click()
-    await expect(ann.get_by_text("12 Elm Street").first).to_be_visible()
+    adding = ann.get_by_role("group").filter(has_text="Add a property")
+    await adding.get_by_text("Add a property").first.click()
+    await adding.get_by_label("Address").fill("12 Elm Street")
+    await adding.get_by_label("Account number").fill("P-77")
+    await adding.get_by_role("button", name="Add a property").click()
+    await expect(ann.get_by_role("link", name="12 Elm Street")).to_be_visible()
     await ann.get_by_label("Phone").fill("613-555-0123")
     await ann.get_by_role("button", name="Save").click()
     await expect(ann.get_by_role("status").get_by_text("Saved")).to_be_visible()
@@ -52,6 +53,73 @@ async def test_a_customer_is_added_found_and_changed(ann: Page, api: Api) -> Non
     await expect(ann.get_by_text("1 customer", exact=True)).to_be_visible()
     await ann.get_by_role("link", name="Elm Dental").click()
     await expect(ann.get_by_label("Phone")).to_have_value("613-555-0123")
+
+
+async def test_a_property_is_found_and_changed_while_a_colleague_changes_it(ann: Page, api: Api) -> None:
+    customer = await api.new_customer(name="Fir Florist")
+    property = await api.new_property(customer, address="12 Fir Street, Ottawa", accountNumber="F-77")
+    await api.new_ticket(customerId=customer, propertyId=property, subject="Gate stays open")
+    await ann.goto("/tickets")
+    await ann.get_by_role("link", name="Properties").click()
+    await ann.get_by_label("Search").fill("ottawa f-77")
+    await ann.keyboard.press("Enter")
+    await expect(ann.get_by_text("1 property", exact=True)).to_be_visible()
+    await ann.get_by_role("link", name="12 Fir Street").click()
+    await expect(ann.get_by_role("link", name="Gate stays open")).to_be_visible()
+    notes = ann.get_by_label("Access notes")
+    await notes.fill("Key at the desk.")
+    await api.done("propertyUpdate", "__typename", propertyId=property, address="14 Fir Street, Ottawa")
+    await expect(ann.get_by_role("heading", level=1)).to_have_text("14 Fir Street, Ottawa")
+    await expect(ann.get_by_label("Address")).to_have_value("14 Fir Street, Ottawa")
+    await expect(notes).to_have_value("Key at the desk.")
+    await api.done("propertyUpdate", "__typename", propertyId=property, accessNotes="Ring twice.")
+    await expect(ann.get_by_text("A colleague has changed “Access notes” meanwhile, to “Ring twice.”.")).to_be_visible()
+    await ann.get_by_label("Account number").fill("")
+    await ann.get_by_role("button", name="Save").click()
+    await expect(ann.get_by_label("Account number")).to_be_focused()
+    await ann.get_by_label("Account number").fill("F-78")
+    await ann.get_by_role("button", name="Save").click()
+    await expect(ann.get_by_role("status").get_by_text("Saved")).to_be_visible()
+    await expect(notes).to_have_value("Key at the desk.")
+    found = "query($id: ID!) { node(id: $id) { ... on Property { address accountNumber accessNotes } } }"
+    assert (await api(found, id=property))["node"] == {
+        "address": "14 Fir Street, Ottawa",
+        "accountNumber": "F-78",
+        "accessNotes": "Key at the desk.",
+    }
+    await ann.get_by_role("main").get_by_role("link", name="Fir Florist").click()
+    await expect(ann.get_by_role("link", name="14 Fir Street")).to_be_visible()
+    await api.new_property(customer, address="9 Spruce Lane")
+    await expect(ann.get_by_role("link", name="9 Spruce Lane")).to_be_visible()
+    for number in range(21):
+        await api.new_ticket(customerId=customer, subject=f"Many {number:02}")
+    await expect(ann.get_by_role("heading", name="22 tickets")).to_be_visible()
+    await expect(ann.get_by_role("link", name="Gate stays open")).to_have_count(0)
+    await ann.get_by_role("button", name="Show more").click()
+    await expect(ann.get_by_role("link", name="Gate stays open")).to_be_visible()
+
+
+async def test_a_customer_is_erased_only_by_who_types_their_account_number(ann: Page, api: Api) -> None:
+    customer = await api.new_customer(name="Ivy Interiors", accountNumber="IVY-1")
+    ticket = await api.new_ticket(customerId=customer)
+    await ann.goto(f"/customers/{customer}")
+    await ann.get_by_text("Erase this customer's personal data").click()
+    await expect(ann.get_by_text("This cannot be undone")).to_be_visible()
+    assert await problems_in_both_themes(ann) == []
+    confirmation = ann.get_by_label("To confirm, type the account number IVY-1")
+    await confirmation.fill("IVY-2")
+    await ann.get_by_role("button", name="Erase for good").click()
+    await expect(ann.get_by_text("This is not the account number.")).to_be_visible()
+    await expect(confirmation).to_be_focused()
+    await confirmation.fill("ivy-1")
+    await ann.get_by_role("button", name="Erase for good").click()
+    await expect(ann.get_by_text("The customer has open tickets")).to_be_visible()
+    await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
+    await ann.get_by_role("button", name="Erase for good").click()
+    await expect(ann.get_by_text("Everything has been erased.")).to_be_visible()
+    await expect(ann.get_by_text("This customer's data were erased.")).to_be_visible()
+    await expect(ann.get_by_role("heading", level=1)).to_have_text("Erased customer")
+    await expect(ann.get_by_text("Ivy Interiors")).to_have_count(0)
 
 
 async def test_an_article_is_written_and_published(ann: Page, api: Api) -> None:
@@ -100,11 +168,13 @@ async def test_a_colleagues_change_of_another_field_stays(ann: Page, api: Api) -
 
 async def test_no_page_has_a_barrier(ann: Page, api: Api) -> None:
     customer = await api.new_customer(name="Oak Bakery")
-    await api.new_property(customer)
-    await api.new_ticket(customerId=customer)
+    property = await api.new_property(customer)
+    await api.new_ticket(customerId=customer, propertyId=property)
     for path, text in (
         ("/customers?q=oak", "Oak Bakery"),
         (f"/customers/{customer}", "On file"),
+        ("/properties", "Oak Bakery"),
+        (f"/properties/{property}", "Access notes"),
         ("/articles", "Knowledge Base"),
         ("/articles/new", "Solution"),
     ):

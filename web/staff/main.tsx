@@ -14,6 +14,8 @@ const ArticleList = pageOf(() => import("./articles/article_list.tsx"));
 const CustomerDetails = pageOf(() => import("./customers/customer_page.tsx"));
 const CustomerList = pageOf(() => import("./customers/customer_list.tsx"));
 const NewTicket = pageOf(() => import("./new_ticket/new_ticket.tsx"));
+const PropertyDetails = pageOf(() => import("./properties/property_page.tsx"));
+const PropertyList = pageOf(() => import("./properties/property_list.tsx"));
 const TicketPage = pageOf(() => import("./ticket/ticket_page.tsx"));
 
 document.documentElement.lang = language;
@@ -30,6 +32,8 @@ render(
         <Route path="/tickets/:reference" component={TicketPage} />
         <Route path="/customers" component={CustomerList} />
         <Route path="/customers/:id" component={CustomerDetails} />
+        <Route path="/properties" component={PropertyList} />
+        <Route path="/properties/:id" component={PropertyDetails} />
         <Route path="/articles" component={ArticleList} />
         <Route path="/articles/:id" component={ArticleDetails} />
         <Route default component={Missing} />

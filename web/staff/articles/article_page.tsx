@@ -2,13 +2,13 @@
 
 import "../records/records.css";
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { useLocation, useRoute } from "preact-iso";
 import { execute } from "../../shared/client.ts";
-import { persistently } from "../../shared/saving.ts";
 import { records as texts } from "../../texts/records.ts";
-import { ArticleAdd, ArticlePage, type ArticlePageQuery, ArticleSave } from "../operations.ts";
+import { ArticleAdd, ArticleFollow, ArticlePage, type ArticlePageQuery, ArticleSave } from "../operations.ts";
 import { type FieldOf, RecordForm } from "../records/record_form.tsx";
+import { Shown } from "../records/shown.tsx";
+import { followChanges, useRecord } from "../records/use_record.ts";
 import { Page } from "../shell/page.tsx";
 
 type Article = Extract<ArticlePageQuery["node"], { __typename: "Article" }>;
@@ -52,30 +52,29 @@ function NewArticle() {
 }
 
 function ArticleOf({ id }: { id: string }) {
-  const article = useSignal<Article | null | undefined>(undefined);
-  const failed = useSignal<string | null>(null);
+  const record = useRecord<Article>(
+    async () => {
+      const { node } = await execute(ArticlePage, { id });
+      return node?.__typename === "Article" ? node : null;
+    },
+    (changed) => [
+      followChanges(
+        ArticleFollow,
+        ({ articleChanged: change }) => change.__typename !== "ArticleChange" || change.articleId === id,
+        changed,
+      ),
+    ],
+  );
+  return (
+    <Shown record={record} title={texts.articles.title}>
+      {(article) => <Details article={article} readAgain={record.readAgain} />}
+    </Shown>
+  );
+}
+
+function Details({ article, readAgain }: { article: Article; readAgain: () => void }) {
   const note = useSignal("");
-
-  async function load() {
-    try {
-      const { node } = await persistently(() => execute(ArticlePage, { id }));
-      article.value = node?.__typename === "Article" ? node : null;
-    } catch (error) {
-      failed.value = (error as Error).message;
-    }
-  }
-
-  useEffect(() => void load(), []);
-  if (failed.value !== null) {
-    return (
-      <Page title={texts.articles.title}>
-        <p class="error" role="alert">{failed}</p>
-      </Page>
-    );
-  }
-  if (article.value === undefined) return <Page title={texts.articles.title}>{null}</Page>;
-  if (article.value === null) return <Page title={texts.missing}>{null}</Page>;
-  const { problem, solution, published, sourceTicket } = article.value;
+  const { id, problem, solution, published, sourceTicket } = article;
   return (
     <Page title={problem}>
       {sourceTicket !== null && (
@@ -86,7 +85,6 @@ function ArticleOf({ id }: { id: string }) {
       )}
       <section class="card">
         <RecordForm<Values>
-          key={`${problem} ${solution} ${published}`}
           name={`article ${id}`}
           initial={{ problem, solution, published }}
           fields={FIELDS}
@@ -95,7 +93,7 @@ function ArticleOf({ id }: { id: string }) {
             (await execute(ArticleSave, { input: { ...changes, articleId: id, idempotencyKey } })).articleUpdate}
           saved={() => {
             note.value = texts.saved;
-            void load();
+            readAgain();
           }}
           note={note.value}
         />

@@ -2,16 +2,26 @@
 
 import "../records/records.css";
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { useLocation, useRoute } from "preact-iso";
-import { StatusBadge } from "../../shared/badges.tsx";
 import { execute } from "../../shared/client.ts";
-import { persistently } from "../../shared/saving.ts";
-import { Time } from "../../shared/time.tsx";
 import { records as texts } from "../../texts/records.ts";
-import { CustomerAdd, CustomerPage, type CustomerPageQuery, CustomerPropertyAdd, CustomerSave } from "../operations.ts";
+import {
+  CustomerAdd,
+  CustomerFollow,
+  CustomerFurtherProperties,
+  CustomerPage,
+  type CustomerPageQuery,
+  CustomerPropertyAdd,
+  CustomerSave,
+  PropertyFollow,
+} from "../operations.ts";
+import { Further } from "../records/further.tsx";
 import { type FieldOf, RecordForm } from "../records/record_form.tsx";
+import { Shown } from "../records/shown.tsx";
+import { followTickets, RecordTickets } from "../records/tickets.tsx";
+import { followChanges, useRecord } from "../records/use_record.ts";
 import { Page } from "../shell/page.tsx";
+import { Erasure } from "./erasure.tsx";
 
 type Customer = Extract<CustomerPageQuery["node"], { __typename: "Customer" }>;
 
@@ -57,37 +67,42 @@ function NewCustomer() {
 }
 
 function CustomerOf({ id }: { id: string }) {
-  const customer = useSignal<Customer | null | undefined>(undefined);
-  const failed = useSignal<string | null>(null);
+  const record = useRecord<Customer>(
+    async () => {
+      const { node } = await execute(CustomerPage, { id });
+      return node?.__typename === "Customer" ? node : null;
+    },
+    (changed) => [
+      followChanges(
+        CustomerFollow,
+        ({ customerChanged: change }) => change.__typename !== "CustomerChange" || change.customerId === id,
+        changed,
+      ),
+      followChanges(
+        PropertyFollow,
+        ({ propertyChanged: change }) =>
+          change.__typename !== "PropertyChange" || change.property === null || change.property.customer.id === id,
+        changed,
+      ),
+      followTickets({ customerId: id }, changed),
+    ],
+  );
+  return (
+    <Shown record={record} title={texts.customers.title}>
+      {(customer) => <Details customer={customer} readAgain={record.readAgain} />}
+    </Shown>
+  );
+}
+
+function Details({ customer, readAgain }: { customer: Customer; readAgain: () => void }) {
   const note = useSignal("");
-
-  async function load() {
-    try {
-      const { node } = await persistently(() => execute(CustomerPage, { id }));
-      customer.value = node?.__typename === "Customer" ? node : null;
-    } catch (error) {
-      failed.value = (error as Error).message;
-    }
-  }
-
-  useEffect(() => void load(), []);
-  if (failed.value !== null) {
-    return (
-      <Page title={texts.customers.title}>
-        <p class="error" role="alert">{failed}</p>
-      </Page>
-    );
-  }
-  if (customer.value === undefined) return <Page title={texts.customers.title}>{null}</Page>;
-  if (customer.value === null) return <Page title={texts.missing}>{null}</Page>;
-  const { name, email, phone, accountNumber, erasedAt, properties, tickets } = customer.value;
+  const { id, name, email, phone, accountNumber, erasedAt, properties, tickets } = customer;
   return (
     <Page title={name}>
       {erasedAt !== null ? <p class="notice">{texts.customers.erased}</p> : (
         <section class="card">
           <h2>{texts.customers.onFile}</h2>
           <RecordForm<Values>
-            key={`${name} ${email} ${phone} ${accountNumber}`}
             name={`customer ${id}`}
             initial={{ name, email, phone: phone ?? "", accountNumber }}
             fields={FIELDS}
@@ -99,7 +114,7 @@ function CustomerOf({ id }: { id: string }) {
             }}
             saved={() => {
               note.value = texts.saved;
-              void load();
+              readAgain();
             }}
             note={note.value}
           />
@@ -107,33 +122,21 @@ function CustomerOf({ id }: { id: string }) {
       )}
       <section class="card">
         <h2>{texts.customers.properties}</h2>
-        <ul class="records">
-          {properties.nodes.map((property) => (
-            <li key={property.id} class="record">
-              <span dir="auto">{property.address}</span>
+        <Further
+          first={properties}
+          read={async (after) => (await execute(CustomerFurtherProperties, { id, after })).properties}
+          row={(property) => (
+            <a href={`/properties/${property.id}`}>
+              <b dir="auto">{property.address}</b>
               <span dir="auto">{property.accessNotes}</span>
               <span class="hint">{property.accountNumber}</span>
-            </li>
-          ))}
-        </ul>
-        {erasedAt === null && <NewProperty customerId={id} added={() => void load()} />}
+            </a>
+          )}
+        />
+        {erasedAt === null && <NewProperty customerId={id} added={readAgain} />}
       </section>
-      <section class="card">
-        <h2>{texts.customers.tickets(tickets.totalCount)}</h2>
-        <ul class="records">
-          {tickets.nodes.map((ticket) => (
-            <li key={ticket.id}>
-              <a href={`/tickets/${ticket.reference}`}>
-                <b dir="auto">{ticket.subject}</b>
-                <StatusBadge status={ticket.status} />
-                <span class="hint">
-                  <Time at={ticket.createdAt} />
-                </span>
-              </a>
-            </li>
-          ))}
-        </ul>
-      </section>
+      <RecordTickets first={tickets} filter={{ customerId: id }} />
+      <Erasure customer={customer} erased={readAgain} />
     </Page>
   );
 }

@@ -1,11 +1,13 @@
 /** A form for what an object has: its fields, what the server objects to beside each, and a draft until it is saved. */
 
 import { useSignal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Field, useErrorFocus } from "../../design/field.tsx";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
 import { errorsByField, type FieldErrors, type UserError } from "../../shared/field_errors.ts";
 import { persistently } from "../../shared/saving.ts";
+import { records as texts } from "../../texts/records.ts";
+import { differing, disputed, merged, type Typed } from "./merging.ts";
 
 /** A field: `name` is that of the input's field. */
 export interface FieldOf<Values> {
@@ -33,32 +35,46 @@ interface RecordFormProps<Values> {
   note?: string;
 }
 
-/** What is in the form, and what was there when the person began. */
-interface Typed<Values> {
-  values: Values;
-  initial: Values;
-}
-
-/** The values that differ from those at the beginning. */
-export function differing<Values extends object>(values: Values, initial: Values): Partial<Values> {
-  const entries = Object.entries(values).filter(([name, value]) => value !== initial[name as keyof Values]);
-  return Object.fromEntries(entries) as Partial<Values>;
-}
-
 export function RecordForm<Values extends object>(props: RecordFormProps<Values>) {
+  // While the person has changed nothing, the form follows the object.
+  const initial = useSignal(props.initial);
+  const follow = () => initial.value = props.initial;
+  return (
+    <DraftForm {...props} key={textOf(initial.value)} initial={initial.value} now={props.initial} follow={follow} />
+  );
+}
+
+interface DraftFormProps<Values> extends RecordFormProps<Values> {
+  /** What the object has now. */
+  now: Values;
+  /** Makes the form anew, with what the object has now. */
+  follow: () => void;
+}
+
+function DraftForm<Values extends object>(props: DraftFormProps<Values>) {
   const draft = useDraft<Typed<Values>>(props.name, { values: props.initial, initial: props.initial });
   return draft === null ? null : <OpenForm {...props} draft={draft} />;
 }
 
 function OpenForm<Values extends object>(
-  { draft, fields, button, save, saved, note = "" }: RecordFormProps<Values> & { draft: Draft<Typed<Values>> },
+  { draft, fields, button, save, saved, note = "", now, follow }: DraftFormProps<Values> & {
+    draft: Draft<Typed<Values>>;
+  },
 ) {
   const errors = useSignal<FieldErrors>({});
   const busy = useSignal(false);
   const changed = useSignal(false);
+  const theirs = useSignal<readonly (keyof Values)[]>([]);
   const { values, initial } = draft.value.value;
   const form = useRef<HTMLFormElement>(null);
   useErrorFocus(form, errors.value);
+  useEffect(() => {
+    const typed = draft.value.peek();
+    if (textOf(typed.initial) === textOf(now)) return;
+    if (textOf(typed.values) === textOf(typed.initial)) return follow();
+    theirs.value = disputed(typed, now);
+    draft.change(merged(typed, now));
+  }, [textOf(now), textOf(initial)]);
 
   async function send(event: Event) {
     event.preventDefault();
@@ -97,6 +113,11 @@ function OpenForm<Values extends object>(
       <p class="actions">
         <button type="submit" class="button primary" disabled={busy.value}>{button}</button>
         <span role="status">{changed.value ? "" : note}</span>
+      </p>
+      <p class="hint" role="status">
+        {theirs.value.map((name) =>
+          texts.disputed(fields.find((field) => field.name === name)?.label ?? "", String(now[name]))
+        ).join(" ")}
       </p>
     </form>
   );
@@ -138,4 +159,8 @@ function Control({ field, value, error, change }: ControlProps) {
           : <input {...control} value={value as string} onInput={(event) => change(event.currentTarget.value)} />}
     </Field>
   );
+}
+
+function textOf(values: object): string {
+  return JSON.stringify(values);
 }

@@ -12,5 +12,6 @@ export interface PageLink {
 export const PAGES: readonly PageLink[] = [
   { href: "/tickets", name: texts.pages.tickets, sign: "tickets" },
   { href: "/customers", name: texts.pages.customers, sign: "customers" },
+  { href: "/properties", name: texts.pages.properties, sign: "properties" },
   { href: "/articles", name: texts.pages.articles, sign: "articles" },
 ];

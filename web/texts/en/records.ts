@@ -8,6 +8,9 @@ export const records = {
   save: "Save",
   saved: "Saved",
   missing: "It does not exist any more",
+  tickets: (number: number) => count(number, "ticket", "tickets"),
+  disputed: (field: string, value: string) =>
+    `A colleague has changed “${field}” meanwhile, to “${value}”. If you save, yours stays.`,
   customers: {
     title: "Customers",
     new: "New customer",
@@ -23,8 +26,34 @@ export const records = {
     addProperty: "Add a property",
     address: "Address",
     accessNotes: "Access notes",
-    tickets: (number: number) => count(number, "ticket", "tickets"),
     erased: "This customer's data were erased.",
+  },
+  properties: {
+    title: "Properties",
+    searchHint: "Address or account number",
+    total: (number: number) => count(number, "property", "properties"),
+    added: "A property is added on its customer's page.",
+    of: "A property of",
+    directions: "Directions",
+    accessNotesHint: "Where the key is, whom to call, which dog: technicians see it, customers do not.",
+  },
+  erasure: {
+    title: "Erase this customer's personal data",
+    what: "For a customer who has asked for it. This cannot be undone:",
+    steps: `The name, e-mail address, phone and account number are replaced by placeholders.
+So are the addresses and account numbers of their properties; the access notes are deleted.
+Their tickets stay, but the contact details are replaced there too, and wherever else they are written: in notes, mails, articles and the audit trail.
+All files on their tickets are deleted within two days.
+They cannot sign in any more.
+First names by themselves, nicknames and misspellings are not recognised: change such texts before. Mail that was sent, and backups, are not reached.
+A customer with open tickets cannot be erased. Resolve or close them first.`,
+    confirm: (accountNumber: string) => `To confirm, type the account number ${accountNumber}`,
+    different: (accountNumber: string) => `This is not the account number. Type ${accountNumber}.`,
+    erase: "Erase for good",
+    look: "See how far the erasure is",
+    done: "Everything has been erased.",
+    left: (number: number) =>
+      `The server goes on erasing: ${count(number, "ticket is", "tickets are")} left, then the rest is searched.`,
   },
   articles: {
     title: "Knowledge Base",

@@ -9,6 +9,9 @@ export const records: Translated<typeof english> = {
   save: "Enregistrer",
   saved: "Enregistré",
   missing: "Cela n’existe plus",
+  tickets: (number) => count(number, "billet", "billets"),
+  disputed: (field, value) =>
+    `Un collègue a changé « ${field} » entre-temps : « ${value} ». Si vous enregistrez, votre texte l’emporte.`,
   customers: {
     title: "Clients",
     new: "Nouveau client",
@@ -24,8 +27,34 @@ export const records: Translated<typeof english> = {
     addProperty: "Ajouter un lieu",
     address: "Adresse",
     accessNotes: "Notes d’accès",
-    tickets: (number) => count(number, "billet", "billets"),
     erased: "Les données de ce client ont été effacées.",
+  },
+  properties: {
+    title: "Lieux",
+    searchHint: "Adresse ou numéro de compte",
+    total: (number) => count(number, "lieu", "lieux"),
+    added: "Un lieu s’ajoute sur la page de son client.",
+    of: "Un lieu de",
+    directions: "Itinéraire",
+    accessNotesHint: "Où est la clé, qui appeler, quel chien : les techniciens le voient, les clients non.",
+  },
+  erasure: {
+    title: "Effacer les données personnelles de ce client",
+    what: "Pour un client qui l’a demandé. C’est irréversible :",
+    steps: `Le nom, le courriel, le téléphone et le numéro de compte sont remplacés par des valeurs neutres.
+L’adresse et le numéro de compte de ses lieux le sont aussi ; les notes d’accès sont supprimées.
+Ses billets restent, mais ses coordonnées y sont remplacées, comme partout où elles sont écrites : dans les notes, les courriels, les articles et le journal.
+Tous les fichiers de ses billets sont supprimés dans les deux jours.
+Le client ne peut plus se connecter.
+Les prénoms seuls, les surnoms et les fautes de frappe ne sont pas reconnus : corrigez ces textes avant. Les courriels envoyés et les sauvegardes ne sont pas touchés.
+Un client qui a des billets ouverts ne peut pas être effacé. Résolvez-les ou fermez-les d’abord.`,
+    confirm: (accountNumber) => `Pour confirmer, tapez le numéro de compte ${accountNumber}`,
+    different: (accountNumber) => `Ce n’est pas le numéro de compte. Tapez ${accountNumber}.`,
+    erase: "Effacer définitivement",
+    look: "Voir où en est l’effacement",
+    done: "Tout est effacé.",
+    left: (number) =>
+      `Le serveur continue : il reste ${count(number, "billet", "billets")}, puis le reste est parcouru.`,
   },
   articles: {
     title: "Base de connaissances",
