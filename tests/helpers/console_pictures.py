@@ -47,6 +47,8 @@ async def opened(browser: Browser, url: str, width: int, height: int, scheme: Sc
 
 
 async def look_as(page: Page, role: str) -> None:
+    """From a page on a phone."""
+    await page.get_by_role("button", name="Menu").click()
     await page.locator(".person summary").click()
     await page.get_by_role("button", name=role.title()).first.click()
     await page.wait_for_url("**/tech")

@@ -1,5 +1,5 @@
-import { assertEquals } from "../shared/testing.ts";
-import css from "./tokens.css" with { type: "text" };
+import { assertEquals } from "./testing.ts";
+import css from "../design/tokens.css" with { type: "text" };
 
 /** The colours of a token, in the light and in the dark theme. */
 function colours(name: string): [string, string] {
