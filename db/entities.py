@@ -221,6 +221,7 @@ CUSTOMERS = Listing(
     ranking=Ranking(("search",), tiers=_customer_tiers),
 )
 
+
 def _matching_property(row: Row, term: Term, viewer: ViewerParameter) -> Condition:
     """The property has all words of the term in its address and account number. So does the text of its customer, for
     which there is an index."""
