@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect } from "preact/hooks";
+import { NewVersion } from "../shared/new_version.tsx";
 import { choose, language, LANGUAGES } from "../texts/language.ts";
 import { tech as texts } from "../texts/tech.ts";
 import { online, problem, queue } from "./device/device.ts";
@@ -23,6 +24,7 @@ export function Page({ title, children }: { title: string; children?: ComponentC
         <button type="button" class="link" onClick={() => void signOut()}>{texts.signOut}</button>
       </header>
       <Connection />
+      <NewVersion />
       <main id="content" class="page">
         <h1>{title}</h1>
         {children}
