@@ -173,7 +173,12 @@ async def test_a_missing_page_and_one_that_fails_say_so(ann: Page, api: Api) -> 
     await expect(ann.get_by_role("heading", name="Elm Dental")).to_be_visible()
 
 
-async def test_a_phone_has_the_pages_in_a_drawer_and_room_for_fingers(browser: Browser, server: Server) -> None:
+async def test_a_phone_has_the_pages_in_a_drawer_and_room_for_fingers(
+    browser: Browser, server: Server, api: Api
+) -> None:
+    ticket = await api.new_ticket(subject="Doorbell is silent")
+    found = await api("query($id: ID!) { ticket(by: {id: $id}) { reference } }", id=ticket)
+    path_of_ticket = f"/tickets/{found['ticket']['reference']}"
     async with admin_at(browser, server, "Ann Admin", **PHONE) as ann:
         await ann.goto("/tickets")
         await ann.get_by_role("button", name="Menu").tap()
@@ -188,7 +193,11 @@ async def test_a_phone_has_the_pages_in_a_drawer_and_room_for_fingers(browser: B
         await ann.get_by_role("button", name="Menu").tap()
         await ann.keyboard.press("Escape")
         await expect(drawer).to_have_count(0)
-        for path, heading in (("/customers/new", "New customer"), ("/tickets/new", "New Ticket")):
+        for path, heading in (
+            ("/customers/new", "New customer"),
+            ("/tickets/new", "New Ticket"),
+            (path_of_ticket, "Doorbell is silent"),
+        ):
             await ann.goto(path)
             await ann.get_by_role("heading", name=heading).wait_for()
             await ann.get_by_role("textbox").first.wait_for()
