@@ -12,12 +12,22 @@ from playwright.async_api import Browser, expect
 from callout.http.console import DIRECTORY, MANIFEST
 from callout.settings import Settings
 from db.enums import Role
-from tests.helpers.api import Server
+from tests.helpers.api import Api, Server
 from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.console import person_at
 from tests.helpers.other_console import copy, remove_document
+from tests.helpers.phone import opened, phone_of
 from tests.helpers.process import Process, callout_process, free_port
 from tests.helpers.sessions import new_admin
+
+KEPT = """async (name) => {
+  for (;;) {
+    const page = await caches.match('/tech')
+    if ((await page?.text())?.includes(`/${name}-`)) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}"""
+"""Waits until the page that is kept is of this version."""
 
 pytestmark = pytest.mark.skipif(not (DIRECTORY / MANIFEST).is_file(), reason="needs what `make console` builds")
 
@@ -81,3 +91,35 @@ async def test_a_new_version_is_offered_and_nothing_typed_is_lost(
             await expect(page.get_by_text("The tickets cannot be searched at the moment.")).to_be_visible()
             await page.keyboard.press("Escape")
             await expect(offer).to_be_visible()
+
+
+async def test_a_phone_without_a_connection_begins_with_the_newest_version(
+    browser: Browser, database_url: str, tmp_path: Path, api: Api
+) -> None:
+    """The service worker of the new version takes the place of the one before, with all its files."""
+    console = tmp_path / "console"
+    copy(console, "first")
+    technician = await api.new_technician()
+    await api.new_ticket(subject="Panel beeps", technicianId=technician)
+    with ExitStack() as running:
+        process = running.enter_context(
+            callout_process(
+                tmp_path,
+                module=("tests.helpers.other_console", str(console), "serve", "--host", "127.0.0.1"),
+                database_url=database_url,
+                jwt_secret="s" * 64,
+            )
+        )
+        async with phone_of(browser, process.url, api, technician) as phone:
+            page = await opened(phone)
+            await expect(page.get_by_role("link", name="Panel beeps")).to_be_visible()
+            copy(console, "second")
+            await page.reload()
+            await page.evaluate(KEPT, "second")
+            running.close()
+            await page.reload()
+            await expect(page.get_by_role("link", name="Panel beeps")).to_be_visible()
+            script = "document.querySelector('script[type=module]').src"
+            assert "/second-" in await page.evaluate(script)
+            await page.get_by_role("link", name="Panel beeps").tap()
+            await expect(page.get_by_role("heading", name="Panel beeps")).to_be_visible()

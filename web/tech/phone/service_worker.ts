@@ -5,7 +5,7 @@
  * takes the place of this one as soon as it has its own files. The page loads all its files when it begins, so a page
  * of the version before goes on. */
 
-/** What `build.ts` puts here: the paths of the files, and what changes with them. */
+/** What `build.ts` puts here: the paths of the files, the page's script first, and what changes with them. */
 declare const FILES: readonly string[];
 declare const VERSION: string;
 
@@ -75,8 +75,10 @@ async function store(): Promise<void> {
   const cache = await caches.open(CACHE);
   const answer = await fetch(PAGE, { cache: "no-store" });
   if (!answer.ok || answer.redirected) throw new Error("nobody is signed in");
-  await cache.put(PAGE, answer);
+  const text = await answer.clone().text();
+  if (!text.includes(FILES[0]!)) throw new Error("the page is of another version");
   await cache.addAll(FILES);
+  await cache.put(PAGE, answer);
   await worker.skipWaiting();
 }
 
