@@ -27,19 +27,16 @@ export function Time({ at }: { at: string }) {
 export function relative(at: number, now: number): string {
   const seconds = Math.round((at - now) / 1_000);
   if (Math.abs(seconds) > RELATIVE_DAYS * DAY) return format({ dateStyle: "medium" }).format(at);
-  const days = Math.abs(seconds) < DAY ? 0 : dayOf(at) - dayOf(now);
+  const days = Math.abs(seconds) < DAY ? 0 : (Date.parse(dayOf(at)) - Date.parse(dayOf(now))) / (DAY * 1_000);
   if (days !== 0) return relativeTimes.format(days, "day");
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 60];
   return relativeTimes.format(unit === "second" ? 0 : Math.trunc(seconds / size), unit);
 }
 
-/** The number of the reader's day in which the time lies. */
-function dayOf(time: number): number {
-  const parts = format({ year: "numeric", month: "numeric", day: "numeric" }).formatToParts(time);
-  const [year, month, day] = (["year", "month", "day"] as const).map((type) =>
-    Number(parts.find((part) => part.type === type)!.value)
-  ) as [number, number, number];
-  return Date.UTC(year, month - 1, day) / (DAY * 1_000);
+/** The day of a time for the reader, or in another zone, written “2026-12-01”. */
+export function dayOf(at: string | number, zone = timeZone.value): string {
+  const form = { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" } as const;
+  return new Intl.DateTimeFormat("sv", form).format(new Date(at));
 }
 
 /** “Tuesday, December 1, 2026 at 9:41 a.m.” */

@@ -6,9 +6,9 @@ import { useLocation, useRoute } from "preact-iso";
 import { execute } from "../../shared/client.ts";
 import { records as texts } from "../../texts/records.ts";
 import { ArticleAdd, ArticleFollow, ArticlePage, type ArticlePageQuery, ArticleSave } from "../operations.ts";
+import { followChanges } from "../records/following.ts";
+import { OpenRecord } from "../records/open_record.tsx";
 import { type FieldOf, RecordForm } from "../records/record_form.tsx";
-import { Shown } from "../records/shown.tsx";
-import { followChanges, useRecord } from "../records/use_record.ts";
 import { Page } from "../shell/page.tsx";
 
 type Article = Extract<ArticlePageQuery["node"], { __typename: "Article" }>;
@@ -52,27 +52,27 @@ function NewArticle() {
 }
 
 function ArticleOf({ id }: { id: string }) {
-  const record = useRecord<Article>(
-    async () => {
-      const { node } = await execute(ArticlePage, { id });
-      return node?.__typename === "Article" ? node : null;
-    },
-    (changed) => [
-      followChanges(
-        ArticleFollow,
-        ({ articleChanged: change }) => change.__typename !== "ArticleChange" || change.articleId === id,
-        changed,
-      ),
-    ],
-  );
   return (
-    <Shown record={record} title={texts.articles.title}>
-      {(article) => <Details article={article} readAgain={record.readAgain} />}
-    </Shown>
+    <OpenRecord<Article>
+      title={texts.articles.title}
+      read={async () => {
+        const { node } = await execute(ArticlePage, { id });
+        return node?.__typename === "Article" ? node : null;
+      }}
+      follow={(changed) => [
+        followChanges(
+          ArticleFollow,
+          ({ articleChanged: change }) => change.__typename !== "ArticleChange" || change.articleId === id,
+          changed,
+        ),
+      ]}
+    >
+      {(article, reload) => <Details article={article} reload={reload} />}
+    </OpenRecord>
   );
 }
 
-function Details({ article, readAgain }: { article: Article; readAgain: () => void }) {
+function Details({ article, reload }: { article: Article; reload: () => void }) {
   const note = useSignal("");
   const { id, problem, solution, published, sourceTicket } = article;
   return (
@@ -93,7 +93,7 @@ function Details({ article, readAgain }: { article: Article; readAgain: () => vo
             (await execute(ArticleSave, { input: { ...changes, articleId: id, idempotencyKey } })).articleUpdate}
           saved={() => {
             note.value = texts.saved;
-            readAgain();
+            reload();
           }}
           note={note.value}
         />

@@ -16,10 +16,10 @@ import {
   PropertyFollow,
 } from "../operations.ts";
 import { Further } from "../records/further.tsx";
+import { followChanges } from "../records/following.ts";
+import { OpenRecord } from "../records/open_record.tsx";
 import { type FieldOf, RecordForm } from "../records/record_form.tsx";
-import { Shown } from "../records/shown.tsx";
 import { followTickets, RecordTickets } from "../records/tickets.tsx";
-import { followChanges, useRecord } from "../records/use_record.ts";
 import { Page } from "../shell/page.tsx";
 import { Erasure } from "./erasure.tsx";
 
@@ -67,34 +67,34 @@ function NewCustomer() {
 }
 
 function CustomerOf({ id }: { id: string }) {
-  const record = useRecord<Customer>(
-    async () => {
-      const { node } = await execute(CustomerPage, { id });
-      return node?.__typename === "Customer" ? node : null;
-    },
-    (changed) => [
-      followChanges(
-        CustomerFollow,
-        ({ customerChanged: change }) => change.__typename !== "CustomerChange" || change.customerId === id,
-        changed,
-      ),
-      followChanges(
-        PropertyFollow,
-        ({ propertyChanged: change }) =>
-          change.__typename !== "PropertyChange" || change.property === null || change.property.customer.id === id,
-        changed,
-      ),
-      followTickets({ customerId: id }, changed),
-    ],
-  );
   return (
-    <Shown record={record} title={texts.customers.title}>
-      {(customer) => <Details customer={customer} readAgain={record.readAgain} />}
-    </Shown>
+    <OpenRecord<Customer>
+      title={texts.customers.title}
+      read={async () => {
+        const { node } = await execute(CustomerPage, { id });
+        return node?.__typename === "Customer" ? node : null;
+      }}
+      follow={(changed) => [
+        followChanges(
+          CustomerFollow,
+          ({ customerChanged: change }) => change.__typename !== "CustomerChange" || change.customerId === id,
+          changed,
+        ),
+        followChanges(
+          PropertyFollow,
+          ({ propertyChanged: change }) =>
+            change.__typename !== "PropertyChange" || change.property === null || change.property.customer.id === id,
+          changed,
+        ),
+        followTickets({ customerId: id }, changed),
+      ]}
+    >
+      {(customer, reload) => <Details customer={customer} reload={reload} />}
+    </OpenRecord>
   );
 }
 
-function Details({ customer, readAgain }: { customer: Customer; readAgain: () => void }) {
+function Details({ customer, reload }: { customer: Customer; reload: () => void }) {
   const note = useSignal("");
   const { id, name, email, phone, accountNumber, erasedAt, properties, tickets } = customer;
   return (
@@ -114,7 +114,7 @@ function Details({ customer, readAgain }: { customer: Customer; readAgain: () =>
             }}
             saved={() => {
               note.value = texts.saved;
-              readAgain();
+              reload();
             }}
             note={note.value}
           />
@@ -133,10 +133,10 @@ function Details({ customer, readAgain }: { customer: Customer; readAgain: () =>
             </a>
           )}
         />
-        {erasedAt === null && <NewProperty customerId={id} added={readAgain} />}
+        {erasedAt === null && <NewProperty customerId={id} added={reload} />}
       </section>
       <RecordTickets first={tickets} filter={{ customerId: id }} />
-      <Erasure customer={customer} erased={readAgain} />
+      <Erasure customer={customer} erased={reload} />
     </Page>
   );
 }

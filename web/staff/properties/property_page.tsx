@@ -7,10 +7,10 @@ import { execute } from "../../shared/client.ts";
 import { directions } from "../../shared/links.ts";
 import { records as texts } from "../../texts/records.ts";
 import { PropertyFollow, PropertyPage, type PropertyPageQuery, PropertySave } from "../operations.ts";
+import { followChanges } from "../records/following.ts";
+import { OpenRecord } from "../records/open_record.tsx";
 import { type FieldOf, RecordForm } from "../records/record_form.tsx";
-import { Shown } from "../records/shown.tsx";
 import { followTickets, RecordTickets } from "../records/tickets.tsx";
-import { followChanges, useRecord } from "../records/use_record.ts";
 import { Page } from "../shell/page.tsx";
 
 type Property = Extract<PropertyPageQuery["node"], { __typename: "Property" }>;
@@ -33,28 +33,28 @@ export default function PropertyDetails() {
 }
 
 function PropertyOf({ id }: { id: string }) {
-  const record = useRecord<Property>(
-    async () => {
-      const { node } = await execute(PropertyPage, { id });
-      return node?.__typename === "Property" ? node : null;
-    },
-    (changed) => [
-      followChanges(
-        PropertyFollow,
-        ({ propertyChanged: change }) => change.__typename !== "PropertyChange" || change.propertyId === id,
-        changed,
-      ),
-      followTickets({ propertyId: id }, changed),
-    ],
-  );
   return (
-    <Shown record={record} title={texts.properties.title}>
-      {(property) => <Details property={property} readAgain={record.readAgain} />}
-    </Shown>
+    <OpenRecord<Property>
+      title={texts.properties.title}
+      read={async () => {
+        const { node } = await execute(PropertyPage, { id });
+        return node?.__typename === "Property" ? node : null;
+      }}
+      follow={(changed) => [
+        followChanges(
+          PropertyFollow,
+          ({ propertyChanged: change }) => change.__typename !== "PropertyChange" || change.propertyId === id,
+          changed,
+        ),
+        followTickets({ propertyId: id }, changed),
+      ]}
+    >
+      {(property, reload) => <Details property={property} reload={reload} />}
+    </OpenRecord>
   );
 }
 
-function Details({ property, readAgain }: { property: Property; readAgain: () => void }) {
+function Details({ property, reload }: { property: Property; reload: () => void }) {
   const note = useSignal("");
   const { id, address, accountNumber, accessNotes, customer, tickets } = property;
   return (
@@ -85,7 +85,7 @@ function Details({ property, readAgain }: { property: Property; readAgain: () =>
             }}
             saved={() => {
               note.value = texts.saved;
-              readAgain();
+              reload();
             }}
             note={note.value}
           />

@@ -16,9 +16,3 @@ export function differing<Values extends object>(values: Values, initial: Values
 export function merged<Values extends object>({ values, initial }: Typed<Values>, now: Values): Typed<Values> {
   return { values: { ...now, ...differing(values, initial) }, initial: now };
 }
-
-/** The names of the fields that both have changed, to different values. */
-export function disputed<Values extends object>({ values, initial }: Typed<Values>, now: Values): (keyof Values)[] {
-  const mine = Object.keys(differing(values, initial)) as (keyof Values)[];
-  return mine.filter((name) => now[name] !== initial[name] && now[name] !== values[name]);
-}

@@ -1,5 +1,5 @@
 import { assertEquals } from "../../shared/testing.ts";
-import { differing, disputed, merged } from "./merging.ts";
+import { differing, merged } from "./merging.ts";
 
 const INITIAL = { name: "Elm", phone: "555", email: "desk@elm.example" };
 const TYPED = { values: { ...INITIAL, name: "Elm Dental", phone: "556" }, initial: INITIAL };
@@ -9,9 +9,4 @@ Deno.test("what the person has changed stays, and all else becomes the colleague
   const found = merged(TYPED, NOW);
   assertEquals(found.values, { name: "Elm Dental", phone: "556", email: "hello@elm.example" });
   assertEquals(differing(found.values, found.initial), { name: "Elm Dental", phone: "556" });
-});
-
-Deno.test("a field is disputed if both have changed it to different values", () => {
-  assertEquals(disputed(TYPED, NOW), ["phone"]);
-  assertEquals(disputed(TYPED, { ...NOW, phone: "556" }), []);
 });

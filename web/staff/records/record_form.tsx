@@ -7,7 +7,8 @@ import { type Draft, useDraft } from "../../shared/drafts.ts";
 import { errorsByField, type FieldErrors, type UserError } from "../../shared/field_errors.ts";
 import { persistently } from "../../shared/saving.ts";
 import { records as texts } from "../../texts/records.ts";
-import { differing, disputed, merged, type Typed } from "./merging.ts";
+import { differing, merged, type Typed } from "./merging.ts";
+import { overtaken } from "./overtaken.ts";
 
 /** A field: `name` is that of the input's field. */
 export interface FieldOf<Values> {
@@ -64,7 +65,7 @@ function OpenForm<Values extends object>(
   const errors = useSignal<FieldErrors>({});
   const busy = useSignal(false);
   const changed = useSignal(false);
-  const theirs = useSignal<readonly (keyof Values)[]>([]);
+  const theirs = useSignal<FieldErrors>({});
   const { values, initial } = draft.value.value;
   const form = useRef<HTMLFormElement>(null);
   useErrorFocus(form, errors.value);
@@ -72,7 +73,8 @@ function OpenForm<Values extends object>(
     const typed = draft.value.peek();
     if (textOf(typed.initial) === textOf(now)) return;
     if (textOf(typed.values) === textOf(typed.initial)) return follow();
-    theirs.value = disputed(typed, now);
+    const found = overtaken(typed.values, typed.initial, now);
+    theirs.value = Object.fromEntries(found.map((name) => [name, texts.theirs(inWords(now[name]))]));
     draft.change(merged(typed, now));
   }, [textOf(now), textOf(initial)]);
 
@@ -105,7 +107,7 @@ function OpenForm<Values extends object>(
           key={field.name}
           field={field}
           value={values[field.name]}
-          error={errors.value[field.name]}
+          error={errors.value[field.name] ?? theirs.value[field.name]}
           change={(value) => change(field.name, value)}
         />
       ))}
@@ -114,11 +116,7 @@ function OpenForm<Values extends object>(
         <button type="submit" class="button primary" disabled={busy.value}>{button}</button>
         <span role="status">{changed.value ? "" : note}</span>
       </p>
-      <p class="hint" role="status">
-        {theirs.value.map((name) =>
-          texts.disputed(fields.find((field) => field.name === name)?.label ?? "", String(now[name]))
-        ).join(" ")}
-      </p>
+      <p class="visually-hidden" role="status">{Object.values(theirs.value).join(" ")}</p>
     </form>
   );
 }
@@ -159,6 +157,12 @@ function Control({ field, value, error, change }: ControlProps) {
           : <input {...control} value={value as string} onInput={(event) => change(event.currentTarget.value)} />}
     </Field>
   );
+}
+
+/** The value of a field, for a sentence. */
+function inWords(value: unknown): string {
+  if (typeof value === "boolean") return value ? texts.on : texts.off;
+  return value === "" ? texts.empty : `“${String(value).replaceAll("\n", ", ")}”`;
 }
 
 function textOf(values: object): string {

@@ -1,7 +1,8 @@
 /** A ticket as its page shows it: read once, and then kept up to date by one stream (`ticketFollow`). */
 
 import { computed, signal } from "@preact/signals";
-import { ApiError, execute, executeLive, newKey, subscribe } from "../../shared/client.ts";
+import { execute, executeLive, newKey, subscribe } from "../../shared/client.ts";
+import { messageOf } from "../../shared/errors.ts";
 import { askBeforeLeaving } from "../../shared/leaving.ts";
 import { persistently, retryAfter } from "../../shared/saving.ts";
 import {
@@ -33,6 +34,7 @@ export type Ticket = TicketPageTicketFragment;
 export type Note = TicketPageNoteFragment;
 export type Attachment = TicketPageAttachmentFragment;
 export type Delivery = TicketPageDeliveryFragment;
+export { messageOf };
 export type Event = TicketPageEventsFragment["nodes"][number];
 export type UserError = { field: string[]; message: string; code: string };
 type Message = TicketPageFollowSubscription["ticketFollow"];
@@ -321,10 +323,4 @@ function nothing(): void {}
 
 export function isResolved(ticket: Ticket): boolean {
   return ticket.status === "RESOLVED" || ticket.status === "CLOSED";
-}
-
-/** What to show a person of an error. */
-export function messageOf(error: unknown): string {
-  const suffix = error instanceof ApiError && error.code === "INTERNAL" ? ` (${error.requestId})` : "";
-  return (error instanceof Error ? error.message : String(error)) + suffix;
 }

@@ -9,8 +9,10 @@ export const records = {
   saved: "Saved",
   missing: "It does not exist any more",
   tickets: (number: number) => count(number, "ticket", "tickets"),
-  disputed: (field: string, value: string) =>
-    `A colleague has changed “${field}” meanwhile, to “${value}”. If you save, yours stays.`,
+  theirs: (value: string) => `A colleague has changed this meanwhile: ${value}. If you save, yours replaces it.`,
+  on: "on",
+  off: "off",
+  empty: "nothing",
   customers: {
     title: "Customers",
     new: "New customer",

@@ -10,8 +10,11 @@ export const records: Translated<typeof english> = {
   saved: "Enregistré",
   missing: "Cela n’existe plus",
   tickets: (number) => count(number, "billet", "billets"),
-  disputed: (field, value) =>
-    `Un collègue a changé « ${field} » entre-temps : « ${value} ». Si vous enregistrez, votre texte l’emporte.`,
+  theirs: (value) =>
+    `Un collègue a modifié ceci entre-temps : ${value}. Si vous enregistrez, votre version le remplacera.`,
+  on: "activé",
+  off: "désactivé",
+  empty: "vide",
   customers: {
     title: "Clients",
     new: "Nouveau client",
