@@ -1,5 +1,5 @@
 import { assertEquals } from "./testing.ts";
-import { relative, timeZone } from "./time.tsx";
+import { dayAfter, dayOf, relative, startOfDay, timeZone } from "./time.tsx";
 
 const at = (text: string) => Date.parse(text);
 
@@ -21,4 +21,14 @@ Deno.test("less than a day is hours, also of a day that has twenty-five", () => 
   assertEquals(relative(now - 23 * 3_600_000, now), "23 hours ago");
   assertEquals(relative(now + 90_000, now), "in 1 minute");
   assertEquals(relative(now - 1_000, now), "now");
+});
+
+Deno.test("a day begins at the reader's midnight, in winter and in summer", () => {
+  timeZone.value = "America/Toronto";
+  assertEquals(startOfDay("2026-12-01"), "2026-12-01T05:00:00.000Z");
+  assertEquals(startOfDay("2026-07-01"), "2026-07-01T04:00:00.000Z");
+  assertEquals(dayOf(at("2026-12-01T04:59:00Z")), "2026-11-30");
+  assertEquals(dayAfter("2026-12-31"), "2027-01-01");
+  timeZone.value = "UTC";
+  assertEquals(startOfDay("2026-07-01"), "2026-07-01T00:00:00.000Z");
 });

@@ -44,6 +44,20 @@ export function exact(at: string): string {
   return format({ dateStyle: "full", timeStyle: "short" }).format(Date.parse(at));
 }
 
+/** The time at which a day begins for the reader, or in another zone. */
+export function startOfDay(day: string, zone = timeZone.value): string {
+  const inUtc = Date.parse(`${day}T00:00Z`);
+  const form = new Intl.DateTimeFormat("en", { timeZone: zone, timeZoneName: "longOffset" });
+  const name = form.formatToParts(inUtc).find(({ type }) => type === "timeZoneName")!.value;
+  const offset = name.replace("GMT", ""); // such as “-05:00”
+  return new Date(`${day}T00:00${offset || "Z"}`).toISOString();
+}
+
+/** The day after. */
+export function dayAfter(day: string): string {
+  return new Date(Date.parse(`${day}T00:00Z`) + DAY * 1_000).toISOString().slice(0, 10);
+}
+
 function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   return new Intl.DateTimeFormat(
     locale,

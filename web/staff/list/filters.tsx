@@ -6,6 +6,7 @@ import { useLocation } from "preact-iso";
 import { staffList as texts } from "../../texts/staff_list.ts";
 import { ticketWords } from "../../texts/ticket_words.ts";
 import { numberOf } from "../../texts/language.ts";
+import { Choice } from "../records/filters.tsx";
 import { type Shortcut, useShortcuts } from "../shell/keys.ts";
 import type { Counts } from "./store.ts";
 import { technicians } from "./technicians.ts";
@@ -110,26 +111,4 @@ function assignees(chosen: string | null): (readonly [string, string])[] {
   const options = known.map(({ id, name, active }) => [id, active ? name : texts.inactive(name)] as const);
   const isKnown = chosen === null || chosen === UNASSIGNED || known.some(({ id }) => id === chosen);
   return [[UNASSIGNED, ticketWords.unassigned], ...options, ...(isKnown ? [] : [[chosen, texts.someone] as const])];
-}
-
-interface ChoiceProps {
-  label: string;
-  all: string;
-  value: string | null;
-  options: readonly (readonly [string, string])[];
-  choose: (value: string | null) => void;
-}
-
-function Choice({ label, all, value, options, choose }: ChoiceProps) {
-  return (
-    <select
-      aria-label={label}
-      value={value ?? ""}
-      data-chosen={value !== null}
-      onChange={(event) => choose(event.currentTarget.value || null)}
-    >
-      <option value="">{all}</option>
-      {options.map(([key, name]) => <option key={key} value={key}>{name}</option>)}
-    </select>
-  );
 }

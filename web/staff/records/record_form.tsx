@@ -2,20 +2,25 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { Field, useErrorFocus } from "../../design/field.tsx";
+import { type Control as ControlAttributes, Field, type Option, Options, useErrorFocus } from "../../design/field.tsx";
 import { type Draft, useDraft } from "../../shared/drafts.ts";
 import { errorsByField, type FieldErrors, type UserError } from "../../shared/field_errors.ts";
 import { persistently } from "../../shared/saving.ts";
 import { records as texts } from "../../texts/records.ts";
 import { differing, merged, type Typed } from "./merging.ts";
 import { overtaken } from "./overtaken.ts";
+import { type Suggest, Suggestions } from "./suggestions.tsx";
 
 /** A field: `name` is that of the input's field. */
 export interface FieldOf<Values> {
   name: keyof Values & string;
   label: string;
-  kind?: "line" | "text" | "check";
+  kind?: "line" | "text" | "check" | "choice" | "day";
   hint?: string;
+  /** What can be chosen, for a `choice`. */
+  options?: readonly Option[];
+  /** Finds what may be meant by the words in a line. */
+  suggest?: Suggest;
 }
 
 export interface Saved {
@@ -122,7 +127,7 @@ function OpenForm<Values extends object>(
 }
 
 interface ControlProps {
-  field: { name: string; label: string; kind?: "line" | "text" | "check"; hint?: string };
+  field: Omit<FieldOf<object>, "name">;
   value: unknown;
   error: string | undefined;
   change: (value: unknown) => void;
@@ -144,18 +149,35 @@ function Control({ field, value, error, change }: ControlProps) {
   }
   return (
     <Field label={field.label} hint={field.hint} error={error}>
-      {(control) =>
-        field.kind === "text"
-          ? (
-            <textarea
-              {...control}
-              rows={6}
-              value={value as string}
-              onInput={(event) => change(event.currentTarget.value)}
-            />
-          )
-          : <input {...control} value={value as string} onInput={(event) => change(event.currentTarget.value)} />}
+      {(control) => <Input field={field} control={control} value={value as string} change={change} />}
     </Field>
+  );
+}
+
+interface InputProps extends Pick<ControlProps, "field" | "change"> {
+  control: ControlAttributes;
+  value: string;
+}
+
+function Input({ field: { kind, options, suggest }, control, value, change }: InputProps) {
+  const given = { ...control, value };
+  const typed = (event: { currentTarget: { value: string } }) => change(event.currentTarget.value);
+  if (kind === "text") return <textarea {...given} rows={6} onInput={typed} />;
+  if (kind === "choice") {
+    return (
+      <select {...control} onChange={typed}>
+        <Options options={options!} value={value} />
+      </select>
+    );
+  }
+  if (kind === "day") return <input {...given} type="date" onInput={typed} />;
+  if (suggest === undefined) return <input {...given} onInput={typed} />;
+  const list = `${control.id}-list`;
+  return (
+    <>
+      <input {...given} list={list} autocomplete="off" onInput={typed} />
+      <Suggestions id={list} words={value} suggest={suggest} />
+    </>
   );
 }
 

@@ -1,10 +1,17 @@
-import { count } from "../language.ts";
+import { count, numberOf } from "../language.ts";
 
 export const records = {
   search: "Search",
   more: "Show more",
   none: "Nothing found",
   otherWords: "Try other words.",
+  otherFilters: "Choose other filters.",
+  clear: "Clear the filters",
+  selectAll: (number: number) => `Select all (${numberOf(number)})`,
+  selected: (number: number) => `${numberOf(number)} selected`,
+  clearSelection: "Clear selection",
+  succeeded: (number: number) => `Done for ${numberOf(number)}.`,
+  failed: (number: number) => `Not possible for ${numberOf(number)}:`,
   save: "Save",
   saved: "Saved",
   missing: "It does not exist any more",

@@ -1,11 +1,18 @@
 import type { records as english } from "../en/records.ts";
-import { count, type Translated } from "../language.ts";
+import { count, numberOf, type Translated } from "../language.ts";
 
 export const records: Translated<typeof english> = {
   search: "Rechercher",
   more: "Afficher la suite",
   none: "Rien trouvé",
   otherWords: "Essayez d’autres mots.",
+  otherFilters: "Choisissez d’autres filtres.",
+  clear: "Effacer les filtres",
+  selectAll: (number) => `Tout sélectionner (${numberOf(number)})`,
+  selected: (number) => count(number, "élément sélectionné", "éléments sélectionnés"),
+  clearSelection: "Tout désélectionner",
+  succeeded: (number) => `Fait pour ${numberOf(number)}.`,
+  failed: (number) => `Impossible pour ${numberOf(number)} :`,
   save: "Enregistrer",
   saved: "Enregistré",
   missing: "Cela n’existe plus",
