@@ -5,13 +5,14 @@ import { execute, executeLive, newKey, subscribe } from "../../shared/client.ts"
 import { messageOf } from "../../shared/errors.ts";
 import { askBeforeLeaving } from "../../shared/leaving.ts";
 import { persistently, retryAfter } from "../../shared/saving.ts";
+import { sendAgain } from "../deliveries/send_again.ts";
 import {
+  type DeliveryPartFragment,
   TicketPage,
   TicketPageAddArticle,
   TicketPageAddNote,
   type TicketPageAttachmentFragment,
   TicketPageAttachments,
-  type TicketPageDeliveryFragment,
   TicketPageEarlierNotes,
   type TicketPageEventsFragment,
   TicketPageFollow,
@@ -23,7 +24,6 @@ import {
   TicketPagePresence,
   type TicketPageQuery,
   TicketPageResolve,
-  TicketPageRetry,
   type TicketPageTicketFragment,
   TicketPageUpdate,
 } from "../operations.ts";
@@ -33,7 +33,7 @@ import { FIELD_NAMES, type FieldName, filesOf, merged, newer, others, type Prese
 export type Ticket = TicketPageTicketFragment;
 export type Note = TicketPageNoteFragment;
 export type Attachment = TicketPageAttachmentFragment;
-export type Delivery = TicketPageDeliveryFragment;
+export type Delivery = DeliveryPartFragment;
 export { messageOf };
 export type Event = TicketPageEventsFragment["nodes"][number];
 export type UserError = { field: string[]; message: string; code: string };
@@ -160,11 +160,11 @@ export class TicketStore {
     return answer.userErrors;
   }
 
-  async retry(deliveryId: string): Promise<UserError[]> {
-    const input = { deliveryId, idempotencyKey: newKey() };
-    const { deliveryRetry } = await persistently(() => execute(TicketPageRetry, { input }));
-    if (deliveryRetry.delivery) this.deliveries.value = upserted(this.deliveries.value, deliveryRetry.delivery);
-    return deliveryRetry.userErrors;
+  /** Returns why a delivery cannot be sent again, or null if it is on the way. */
+  async retry(deliveryId: string): Promise<string | null> {
+    const { delivery, problem } = await sendAgain(deliveryId);
+    if (delivery !== null) this.deliveries.value = upserted(this.deliveries.value, delivery);
+    return problem;
   }
 
   async showEarlierNotes(): Promise<void> {
