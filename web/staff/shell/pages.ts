@@ -14,4 +14,8 @@ export const PAGES: readonly PageLink[] = [
   { href: "/customers", name: texts.pages.customers, sign: "customers" },
   { href: "/properties", name: texts.pages.properties, sign: "properties" },
   { href: "/articles", name: texts.pages.articles, sign: "articles" },
+  { href: "/inbox", name: texts.pages.inbox, sign: "inbox" },
+  { href: "/deliveries", name: texts.pages.deliveries, sign: "deliveries" },
+  { href: "/keys", name: texts.pages.keys, sign: "keys" },
+  { href: "/audit", name: texts.pages.audit, sign: "audit" },
 ];
