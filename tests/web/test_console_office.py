@@ -286,7 +286,7 @@ async def test_a_webhook_is_created_tried_sent_back_resumed_and_deleted(ann: Pag
         await expect(ann.get_by_role("listitem").filter(has_text="Test")).to_have_count(2)
         assert hook.unsigned == []
         await ann.get_by_role("button", name="Delete the webhook").click()
-        await expect(ann.get_by_text("No other system is told what happens here yet")).to_be_visible()
+        await expect(ann.get_by_text("No other system hears of changes yet")).to_be_visible()
 
 
 async def suspended(api: Api) -> None:

@@ -13,6 +13,8 @@ export default function ArticleList() {
         path="/articles"
         hint={texts.articles.searchHint}
         total={texts.articles.total}
+        none={texts.articles.none}
+        noneText={texts.articles.noneText}
         read={async (search, after) => (await execute(ArticleListPage, { search, after })).articles}
         row={({ id, problem, published, updatedAt }) => (
           <a href={`/articles/${id}`}>

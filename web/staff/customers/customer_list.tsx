@@ -12,6 +12,8 @@ export default function CustomerList() {
         path="/customers"
         hint={texts.customers.searchHint}
         total={texts.customers.total}
+        none={texts.customers.none}
+        noneText={texts.customers.noneText}
         read={async (search, after) => (await execute(CustomerListPage, { search, after })).customers}
         row={({ id, name, email, accountNumber }) => (
           <a href={`/customers/${id}`}>

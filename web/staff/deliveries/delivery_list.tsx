@@ -38,6 +38,7 @@ export default function DeliveryList() {
         filters={FILTERS}
         total={texts.total}
         none={texts.noneYet}
+        noneText={texts.noneText}
         read={async (_, after, chosen) =>
           (await execute(DeliveryListPage, { filter: filterOf(chosen), after })).deliveries}
         above={(shown) => (

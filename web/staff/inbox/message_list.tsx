@@ -26,6 +26,7 @@ export default function MessageList() {
         filters={FILTERS}
         total={texts.total}
         none={texts.none}
+        noneText={texts.noneText}
         read={async (_, after, { outcome }) =>
           (await execute(InboxPage, { outcome: only<InboxRowFragment["outcome"]>(outcome), after })).inboundMessages}
         above={(shown) => (

@@ -15,6 +15,7 @@ export default function KeyList() {
         path="/keys"
         total={texts.total}
         none={texts.none}
+        noneText={texts.noneText}
         read={async (_, after) => (await execute(KeyListPage, { after })).apiKeys}
         row={(key) => (
           <a href={`/keys/${key.id}`}>

@@ -11,6 +11,7 @@ export default function PropertyList() {
         path="/properties"
         hint={texts.properties.searchHint}
         total={texts.properties.total}
+        none={texts.properties.none}
         read={async (search, after) => (await execute(PropertyListPage, { search, after })).properties}
         row={({ id, address, accountNumber, customer }) => (
           <a href={`/properties/${id}`}>

@@ -31,6 +31,8 @@ interface RecordListProps<Row> {
   total: (number: number) => string;
   /** What stands in place of an empty list, if nothing was searched for. */
   none?: string;
+  /** What will be there, and why. */
+  noneText?: string;
   /** What stands above the rows. */
   above?: (shown: ShownRows<Row>) => ComponentChildren;
 }
@@ -38,7 +40,7 @@ interface RecordListProps<Row> {
 const NO_FILTERS: readonly ListFilter[] = [];
 
 export function RecordList<Row extends { id: string }>(
-  { path, hint, filters = NO_FILTERS, read, row, total, none, above }: RecordListProps<Row>,
+  { path, hint, filters = NO_FILTERS, read, row, total, none, noneText, above }: RecordListProps<Row>,
 ) {
   const { query, route } = useLocation();
   const search = hint === undefined ? "" : (query.q ?? "").trim();
@@ -123,6 +125,7 @@ export function RecordList<Row extends { id: string }>(
       {last?.totalCount === 0 && (
         <div class="empty">
           <p class="empty-title">{isFiltered ? texts.none : none ?? texts.none}</p>
+          {!isFiltered && noneText !== undefined && <p>{noneText}</p>}
           {isFiltered && <p>{search === "" ? texts.otherFilters : texts.otherWords}</p>}
         </div>
       )}

@@ -15,6 +15,7 @@ export default function WebhookList() {
         path="/keys/webhooks"
         total={texts.total}
         none={texts.none}
+        noneText={texts.noneText}
         read={async (_, after) => (await execute(WebhookListPage, { after })).webhooks}
         row={(webhook) => (
           <a href={`/keys/webhooks/${webhook.id}`}>

@@ -24,6 +24,7 @@ export const deliveries = {
   list: "Deliveries",
   total: (number: number) => count(number, "delivery", "deliveries"),
   noneYet: "Nobody has been notified yet",
+  noneText: "Each mail, chat message and notice appears here, with what became of it.",
   channel: "Channel",
   allChannels: "All channels",
   state: "State",

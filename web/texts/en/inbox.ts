@@ -4,6 +4,7 @@ export const inbox = {
   title: "Inbox",
   total: (number: number) => count(number, "message", "messages"),
   none: "No mail waits for you",
+  noneText: "What may be a ticket, or may not be, waits here until you decide. No mail is thrown away.",
   outcome: "Outcome",
   all: "All mail",
   outcomes: {

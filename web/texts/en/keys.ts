@@ -5,6 +5,7 @@ export const keys = {
   title: "API keys",
   total: (number: number) => count(number, "API key", "API keys"),
   none: "No program has a key yet",
+  noneText: "A chatbot, a mail gateway or a program of your own needs one to use the API.",
   new: "New API key",
   add: "Create the key",
   name: "Name",

@@ -3,7 +3,8 @@ import { count, numberOf } from "../language.ts";
 export const webhooks = {
   title: "Webhooks",
   total: (number: number) => count(number, "webhook", "webhooks"),
-  none: "No other system is told what happens here yet",
+  none: "No other system hears of changes yet",
+  noneText: "A webhook sends what happens here to another system, in order and without a gap.",
   new: "New webhook",
   add: "Create the webhook",
   url: "URL",

@@ -25,6 +25,7 @@ export const deliveries: Translated<typeof english> = {
   list: "Envois",
   total: (number) => count(number, "envoi", "envois"),
   noneYet: "Personne n’a encore été avisé",
+  noneText: "Chaque courriel, message et avis apparaît ici, avec ce qu’il est devenu.",
   channel: "Canal",
   allChannels: "Tous les canaux",
   state: "État",

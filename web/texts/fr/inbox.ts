@@ -5,6 +5,7 @@ export const inbox: Translated<typeof english> = {
   title: "Boîte de réception",
   total: (number) => count(number, "message", "messages"),
   none: "Aucun courriel ne vous attend",
+  noneText: "Ce qui est peut-être un billet attend ici votre décision. Aucun courriel n’est jeté.",
   outcome: "Suite donnée",
   all: "Tous les courriels",
   outcomes: {

@@ -6,6 +6,8 @@ export const keys: Translated<typeof english> = {
   title: "Clés d’API",
   total: (number) => count(number, "clé d’API", "clés d’API"),
   none: "Aucun programme n’a encore de clé",
+  noneText:
+    "Un robot de clavardage, une passerelle de courriel ou votre propre programme en a besoin pour utiliser l’API.",
   new: "Nouvelle clé d’API",
   add: "Créer la clé",
   name: "Nom",

@@ -4,7 +4,8 @@ import { count, numberOf, type Translated } from "../language.ts";
 export const webhooks: Translated<typeof english> = {
   title: "Webhooks",
   total: (number) => count(number, "webhook", "webhooks"),
-  none: "Aucun autre système n’est encore informé de ce qui se passe ici",
+  none: "Aucun autre système n’est encore informé des changements",
+  noneText: "Un webhook envoie ce qui se passe ici à un autre système, dans l’ordre et sans lacune.",
   new: "Nouveau webhook",
   add: "Créer le webhook",
   url: "URL",
