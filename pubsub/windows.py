@@ -72,7 +72,15 @@ class WindowFeed(ABC):
     @property
     @abstractmethod
     def pause(self) -> float:
-        """The seconds by which the viewer's budget puts off the next look-up."""
+        """The seconds by which the budgets of its viewers put off the next look-up."""
+
+    @abstractmethod
+    def admit(self, feed: WindowFeed) -> None:
+        """Takes note that a viewer has joined with an equal feed."""
+
+    @abstractmethod
+    def dismiss(self, feed: WindowFeed) -> None:
+        """Takes note that a viewer has left who had joined with this feed."""
 
     @abstractmethod
     async def read(self, now: str) -> WindowMessage:
@@ -106,7 +114,8 @@ class _Window:
     ) -> None:
         self.feed = feed
         self._presence = None if feed.presence is None else PresenceWatch(presences, feed.presence)
-        self.subscribers: set[Subscriber] = set()
+        self.subscribers: dict[Subscriber, WindowFeed] = {}
+        """Each with the feed that it has joined with."""
         self._members: set[Subscriber] = set()
         self._newcomers: set[Subscriber] = set()
         self._late: dict[Subscriber, asyncio.Task[None]] = {}
@@ -120,8 +129,9 @@ class _Window:
         self._cursors = cursors
         self._forget = forget
 
-    def enter(self, subscriber: Subscriber) -> None:
-        self.subscribers.add(subscriber)
+    def enter(self, subscriber: Subscriber, feed: WindowFeed) -> None:
+        self.subscribers[subscriber] = feed
+        self.feed.admit(feed)
         if self._snapshot is None:
             self._newcomers.add(subscriber)
             self._work()
@@ -130,7 +140,9 @@ class _Window:
             self._greet({subscriber}, self._snapshot)
 
     def leave(self, subscriber: Subscriber) -> None:
-        for each in (self.subscribers, self._members, self._newcomers):
+        if (feed := self.subscribers.pop(subscriber, None)) is not None:
+            self.feed.dismiss(feed)
+        for each in (self._members, self._newcomers):
             each.discard(subscriber)
         if (late := self._late.pop(subscriber, None)) is not None:
             late.cancel()
@@ -199,7 +211,7 @@ class _Window:
         if self._presence is not None:
             self._presence.watch(self.feed.tickets)
         if self._snapshot is not None:
-            self._greet(newcomers & self.subscribers, self._snapshot)
+            self._greet(newcomers & self.subscribers.keys(), self._snapshot)
 
     def _greet(self, newcomers: set[Subscriber], snapshot: bytes) -> None:
         """Makes newcomers members, who have the list as it is."""
@@ -274,7 +286,7 @@ class Windows:
                 group = self._groups[feed.key] = _Window(feed, self._tail, self._cursors, self._presences, self._forget)
                 self._by_route.add(group, feed.routes)
             subscription.leave = partial(group.leave, subscriber)
-            group.enter(subscriber)
+            group.enter(subscriber, feed)
 
     def take(self, batch: Batch) -> None:
         """Gives each event to the windows that it can concern, and has those read again that show a changed object."""

@@ -8,6 +8,7 @@ run out, the whole list is read again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +37,7 @@ delivery, for instance."""
 
 
 PAUSE_SECONDS_MAX: Final = 10.0
-"""The longest that a viewer waits for a patch because their budget is overdrawn."""
+"""The longest that the viewers of a window wait for a patch because their budgets are overdrawn."""
 
 
 class TicketWindowFeed(WindowFeed):
@@ -56,9 +57,10 @@ class TicketWindowFeed(WindowFeed):
         self.quick_test = filter.quick_test(viewer)
         self.quota = budget.live
         self.position = ""
-        self._is_shared = is_shared(bound, viewer)  # so nobody pays for it
-        self._points = 0.0 if self._is_shared else bound.points
+        self._is_shared = is_shared(bound, viewer)  # so nobody pays for the tickets that events change
+        self._points = bound.points
         self._budget = budget
+        self._payers: Counter[Budget] = Counter()
         self._reader = WindowReader(bound.selection, compiled, bound.bounds, viewer, database)
         self._messages = WindowMessages(bound.selection, mark)
         self._sign = sign if compiled.has_links else None
@@ -78,10 +80,27 @@ class TicketWindowFeed(WindowFeed):
 
     @property
     def pause(self) -> float:
-        return 0.0 if self._is_shared else min(self._budget.overdrawn, PAUSE_SECONDS_MAX)
+        return min(*(budget.overdrawn for budget in self._budgets), PAUSE_SECONDS_MAX)
+
+    def admit(self, feed: WindowFeed) -> None:
+        assert isinstance(feed, TicketWindowFeed)
+        self._payers[feed._budget] += 1
+
+    def dismiss(self, feed: WindowFeed) -> None:
+        assert isinstance(feed, TicketWindowFeed)
+        self._payers[feed._budget] -= 1
+        self._payers = +self._payers
+
+    @property
+    def _budgets(self) -> Collection[Budget]:
+        """Those of the viewers who have the window. They share the price of a reading, and none waits for one of them
+        who owes more."""
+        return self._payers.keys() or (self._budget,)
 
     async def read(self, now: str) -> WindowMessage:
-        self._budget.owe(self._points)
+        budgets = self._budgets
+        for budget in budgets:
+            budget.owe(self._points / len(budgets))
         async with self.quota.lookups:
             read = await self._reader.whole()
         if not Position.parse(read.position).covers(Position.parse(now)):
@@ -102,7 +121,8 @@ class TicketWindowFeed(WindowFeed):
             return (await self.read(now)).patch
         ids: Collection[str] = changes.ids
         while ids:
-            self._budget.owe(self._points_of(len(ids)))
+            if not self._is_shared:
+                self._budget.owe(self._points_of(len(ids)))
             async with self.quota.lookups:
                 rows = await self._reader.of_ids(ids)
             kept.put(ids, rows)

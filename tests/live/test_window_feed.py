@@ -235,19 +235,52 @@ async def test_a_database_that_lacks_what_the_server_has_seen_is_not_believed(po
         await window().read("999999999:999999999:/0")
 
 
-def test_a_viewer_whose_budget_is_overdrawn_waits_and_admins_who_share_do_not(
-    window: Window, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_viewer_waits_whose_budget_is_overdrawn(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callout.execution.budgets.monotonic", lambda: 0.0)
     budget = Budget(Allowance(60.0, 2))
-    theirs = window(Viewer(Role.TECHNICIAN, new_id(), "T"), budget=budget)
-    shared = window(budget=budget)
+    feed = window(Viewer(Role.TECHNICIAN, new_id(), "T"), budget=budget)
     budget.owe(60.0)
-    assert theirs.pause == 0.0
+    assert feed.pause == 0.0
     budget.owe(3.0)
-    assert (theirs.pause, shared.pause) == (3.0, 0.0)
+    assert feed.pause == 3.0
     budget.owe(50.0)
-    assert theirs.pause == PAUSE_SECONDS_MAX
+    assert feed.pause == PAUSE_SECONDS_MAX
+
+
+async def test_admins_who_share_a_window_share_the_price_of_reading_it(
+    window: Window, pool: Asked, database: Connection, technician: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a filter that the database alone decides, each change reads the whole list. They are put off together, once
+    none of them can pay; events that change a ticket only are free, because they cost little."""
+    monkeypatch.setattr("callout.execution.budgets.monotonic", lambda: 0.0)
+    budgets = [Budget(Allowance(60.0, 2)) for _ in range(2)]
+    searched = {"filter": mine(technician) | {"search": "panel"}}
+    feeds = [
+        window(viewer, budget=budget, **searched) for viewer, budget in zip((ADMIN, OTHER_ADMIN), budgets, strict=True)
+    ]
+    shared = feeds[0]
+    for feed in feeds:
+        shared.admit(feed)
+    await create(database, BY, technician_id=technician)
+
+    async def spent(feed: TicketWindowFeed) -> list[float]:
+        before = [budget.bucket.points(0.0) for budget in budgets]
+        await feed.update([await latest(pool)], await now(pool))
+        return [was - budget.bucket.points(0.0) for was, budget in zip(before, budgets, strict=True)]
+
+    first, second = await spent(shared)
+    assert first == second > 0
+    budgets[0].owe(110.0)
+    assert shared.pause == 0.0  # the other one can pay
+    budgets[1].owe(62.0)
+    assert shared.pause > 0.0
+    shared.dismiss(feeds[1])
+    assert shared.pause == PAUSE_SECONDS_MAX
+    plain = window(ADMIN, budget=budgets[1])
+    await plain.read(await now(pool))
+    ticket = await pool.fetchval("SELECT id FROM tickets WHERE technician_id = $1::uuid", technician)
+    await change(database, ticket, "UPDATED", "subject = 'New'")
+    assert await spent(plain) == [0.0, 0.0]
 
 
 def test_admins_share_a_window_and_others_do_not(window: Window) -> None:

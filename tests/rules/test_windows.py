@@ -42,7 +42,7 @@ class CountingFeed(WindowFeed):
         self.quota = Quota()
         self.position = StubTail.position
         self.content = 0
-        self.reads = 0
+        self.reads = self.payers = 0
         self.failures: list[Exception] = []
 
     @property
@@ -52,6 +52,12 @@ class CountingFeed(WindowFeed):
     @property
     def pause(self) -> float:
         return 0.0
+
+    def admit(self, feed: WindowFeed) -> None:
+        self.payers += 1
+
+    def dismiss(self, feed: WindowFeed) -> None:
+        self.payers -= 1
 
     async def read(self, now: str) -> WindowMessage:
         self._fail()
