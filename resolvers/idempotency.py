@@ -10,12 +10,14 @@ Handlers know nothing of it: the database of such a call is a `_OneTransaction`.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import asyncpg
 import orjson
@@ -33,6 +35,9 @@ from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode, without_key
 
 T = TypeVar("T")
+
+_OUTSIDE: Final[WeakValueDictionary[tuple[str, str], asyncio.Lock]] = WeakValueDictionary()
+"""Held by calls of this process that do something slow outside of their transaction, by caller and key."""
 
 _NO_OBJECT: Final = "00000000-0000-0000-0000-000000000000"
 _KEYS = table(models.IdempotencyKeyRow)
@@ -141,6 +146,8 @@ async def _attempt(call: Call, request: KeyedRequest, handler: Callable[[Call], 
     except BaseException as error:
         await transaction.roll_back(error)
         raise
+    finally:
+        transaction.let_others()
     return outcome
 
 
@@ -180,6 +187,7 @@ class _OneTransaction:
         self._has_claimed = False
         self._has_kept = False
         self._expected = Outcome()
+        self._turn: asyncio.Lock | None = None
 
     def expect(self, object_id: str | None) -> None:
         """Says which object the outcome will have, before the transaction begins."""
@@ -188,11 +196,21 @@ class _OneTransaction:
 
     async def outside(self) -> Transactional:
         """The database without the transaction, which would hold a connection and the key's row meanwhile. Ends the
-        call at once if its request has been carried out before."""
+        call at once if its request has been carried out before. An equal request waits for this one, if both came to
+        this process."""
+        if self._turn is None:
+            turn = _OUTSIDE.setdefault((self._request.caller, self._request.key), asyncio.Lock())
+            await turn.acquire()
+            self._turn = turn
         earlier = await _find(self._database, self._request)
         if earlier is not None:
             raise _Repeated(earlier)
         return self._database
+
+    def let_others(self) -> None:
+        """Lets an equal request go on that waits for this one."""
+        if self._turn is not None:
+            self._turn.release()
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         return await (await self._executor()).fetch(query, *args)

@@ -15,8 +15,9 @@ from db import limits, models, tracing
 from db.compiler.snippets import Draft
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import Condition, Row, json_rows, table
+from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers import push_subscriptions
 from notifiers.attempt import attempt
@@ -146,7 +147,8 @@ async def send_test(call: Call, input: Input) -> Outcome:
     if sender is None:
         message = f"{channel} is not configured on this server."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
-    notifications = await _tests(call, channel)
+    # Sending may take long, so nothing is held meanwhile.
+    notifications = await _tests(await call.outside(), call.viewer, channel)
     if not notifications:
         raise Refused(MutationError(UserErrorCode.REQUIRED, _NOWHERE[channel], ("channel",)))
     with tracing.span(f"deliver {channel}", {"callout.channel": channel.value}):
@@ -158,7 +160,7 @@ async def send_test(call: Call, input: Input) -> Outcome:
     return Outcome(extra={"results": results})
 
 
-async def _tests(call: Call, channel: DeliveryChannel) -> list[Notification]:
+async def _tests(database: Queryable, viewer: Viewer, channel: DeliveryChannel) -> list[Notification]:
     """The test messages; none if there is no recipient."""
     test = Notification(
         delivery_id=new_id(),
@@ -167,13 +169,13 @@ async def _tests(call: Call, channel: DeliveryChannel) -> list[Notification]:
         recipient="",
         recipient_name="",
         ticket=None,
-        actor_name=call.viewer.name,
+        actor_name=viewer.name,
         at=datetime.now(UTC),
     )
     if channel is DeliveryChannel.PUSH:
-        devices = await push_subscriptions.targets_of(call.database, call.viewer)
+        devices = await push_subscriptions.targets_of(database, viewer)
         return [replace(test, delivery_id=new_id(), device=device) for device in devices]
-    addresses, webhook_url = await _DESTINATIONS.fetchrow(call.database)
+    addresses, webhook_url = await _DESTINATIONS.fetchrow(database)
     if channel is DeliveryChannel.EMAIL:
         return [replace(test, delivery_id=new_id(), recipient=address) for address in addresses]
     return [] if webhook_url is None else [replace(test, audience=Audience.SPACE, webhook_url=webhook_url)]

@@ -842,6 +842,17 @@ async def test_a_test_message_is_sent_at_once_and_its_result_is_returned(
             assert len(sink.seen) == sent + 3
             assert [each["said"] for each in trials[0]["results"]] == ["250 Yes", "550 No", "The line was dropped."]
             assert trials[1] == trials[2] == trials[0]
+            # While the other side thinks, nothing is held of the database.
+            sink.answer = lambda notification: HANG
+            slow = asyncio.create_task(
+                there.done("supportSettingsTest", selection, channel="EMAIL", idempotencyKey="slow")
+            )
+            await until(lambda: len(sink.seen) == sent + 6)
+            held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            assert await database.fetchval(f"{held} AND state = 'idle in transaction'") == 0
+            sink.answer = lambda notification: "250 At last"
+            sink.release()
+            assert {each["said"] for each in (await slow)["results"]} == {"250 At last"}
     kinds = {
         (notification["kind"], notification["audience"], notification["actor_name"], notification["webhook_url"])
         for notification in sink.seen
