@@ -110,6 +110,7 @@ class State(TypedDict):
     bell: Bell
     confirm_attempts: ConfirmAttempts
     acknowledging_attempts: ConfirmAttempts
+    acknowledgements: acknowledging.Acknowledgements
     entrance: Entrance
     sign_in_attempts: ConfirmAttempts
     sign_in_mail: SignInMail
@@ -289,6 +290,7 @@ async def _wire(
         bell=bell,
         confirm_attempts=ConfirmAttempts(monotonic()),
         acknowledging_attempts=ConfirmAttempts(monotonic()),
+        acknowledgements=acknowledging.Acknowledgements(database),
         sign_in_attempts=ConfirmAttempts(monotonic()),
         sign_in_mail=sign_in_mail,
         entrance=Entrance(database, authenticator, not settings.production, settings.session_days * 86_400),

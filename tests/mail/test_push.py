@@ -13,8 +13,15 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
+from callout.http import acknowledging
+from callout.http.confirm_attempts import ConfirmAttempts
+from callout.http.context import SCOPE_KEY, RequestInfo
 from db.enums import Audience, NoticeKind
+from db.ids import new_id
+from db.postgres.pool import Database as Pool
 from notifiers import push_subscriptions
 from notifiers.notification import DeviceGone, NotSent, Unavailable, Undeliverable
 from notifiers.worker import Pace
@@ -583,30 +590,72 @@ async def test_an_acknowledged_notice_is_not_sent_again(
 async def test_servers_whose_devices_have_received_the_same_events_do_not_wait_in_a_circle(
     api: Api, database: Database, service: PushService, database_url: str
 ) -> None:
-    """Each waits for the notice with the lowest id first, whatever it has received first, and holds none meanwhile."""
+    """Each drops the same notices, which it has received in its own order. Both pause at the first one that they
+    change."""
     tess = await api.new_technician()
     await phone_of(api, tess, service)
     for _ in range(2):
         await assigned(api, tess)
     rows = await database.fetch(
-        "SELECT delivery.id, device.owner, device.device_id, delivery.event_id::text FROM deliveries AS delivery"
+        "SELECT device.owner, device.device_id, delivery.event_id::text FROM deliveries AS delivery"
         " JOIN push_subscriptions AS device ON device.id::text = lower(delivery.recipient)"
         " WHERE delivery.channel = 'PUSH' ORDER BY delivery.id"
     )
-    received = [push_subscriptions.ReceivedEvent(*row[1:]) for row in rows]
+    received = [push_subscriptions.ReceivedEvent(*row) for row in rows]
     assert len(received) == 2
-    async with connected(database_url) as one, connected(database_url) as other:
-        for order in (received, received[::-1]):
-            async with asyncio.timeout(WITHIN), one.transaction():
-                await one.fetch("SELECT FROM deliveries WHERE id = $1 FOR UPDATE", rows[0]["id"])
-                dropping = asyncio.create_task(push_subscriptions.drop_received(other, order))
-                waits = f"count(*) > 0 FROM pg_locks WHERE NOT granted AND pid = {other.get_server_pid()}"
-                await until(database, waits)
-                await one.fetch("SELECT FROM deliveries WHERE id = $1 FOR UPDATE NOWAIT", rows[1]["id"])
-            await dropping
-            states = await database.fetch("SELECT state FROM deliveries WHERE channel = 'PUSH'")
-            assert [row["state"] for row in states] == ["DROPPED"] * 2
-            await database.execute("UPDATE deliveries SET state = 'PENDING', finished_at = NULL, said = NULL")
+    await database.execute("ANALYZE deliveries")
+    await database.execute("""
+        CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NEW; END $$;
+        CREATE TRIGGER pause BEFORE UPDATE ON deliveries FOR EACH ROW EXECUTE FUNCTION pause()""")
+    try:
+        async with connected(database_url) as one, connected(database_url) as other:
+            for server in (one, other):  # as the planner does with many deliveries: one event after the other
+                await server.execute(
+                    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET join_collapse_limit = 1"
+                )
+            async with asyncio.timeout(WITHIN):
+                async with database.transaction():
+                    await database.execute("SELECT pg_advisory_xact_lock(4711)")
+                    dropping = []
+                    for server, order in ((one, received), (other, received[::-1])):
+                        dropping.append(asyncio.create_task(push_subscriptions.drop_received(server, order)))
+                        waits = f"count(*) > 0 FROM pg_locks WHERE NOT granted AND pid = {server.get_server_pid()}"
+                        await until(database, waits)
+                await asyncio.gather(*dropping)
+    finally:
+        await database.execute("DROP TRIGGER pause ON deliveries; DROP FUNCTION pause")
+    states = await database.fetch("SELECT state FROM deliveries WHERE channel = 'PUSH'")
+    assert [row["state"] for row in states] == ["DROPPED"] * 2
+
+
+async def test_a_token_that_is_repeated_from_many_addresses_keeps_no_other_device_from_acknowledging(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first costs a look-up, which is what all have together."""
+    monkeypatch.setattr("callout.http.confirm_attempts.OVERALL", 100.0)
+    monkeypatch.setattr(acknowledging, "monotonic", lambda: 0.0)
+    pool = await Pool.open(database_url, size=1)
+    state = {
+        "acknowledgements": acknowledging.Acknowledgements(pool),
+        "acknowledging_attempts": ConfirmAttempts(0.0),
+        "push_key": KEY,
+    }
+    clients = (f"203.0.113.{number}" for number in range(250))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope = {**scope, SCOPE_KEY: RequestInfo("1", client=next(clients)), "state": state}
+        await Starlette(routes=acknowledging.ROUTES)(scope, receive, send)
+
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://callout.test") as device:
+            token, other = KEY.token(new_id()), KEY.token(new_id())
+            for content in (*[token] * 200, other):
+                assert (await device.post("/push/acknowledge", content=content)).status_code == 204
+            at_once = [device.post("/push/acknowledge", content=token) for _ in range(40)]
+            assert {answer.status_code for answer in await asyncio.gather(*at_once)} == {204}
+    finally:
+        await pool.close()
 
 
 async def test_guesses_of_tokens_are_limited_for_each_client(server: Server) -> None:
