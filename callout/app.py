@@ -196,6 +196,7 @@ async def _wire(
     await authenticator.read_revocations()
     await start(authenticator.uses.write)
     await start(authenticator.session_uses.write)
+    await start(authenticator.people_uses.write)
     code = migrate.code()
     readiness = health.Readiness(database, code)
     stack.push_async_callback(readiness.close)
@@ -253,7 +254,15 @@ async def _wire(
     await start(hub.follow)
     if settings.webhooks:
         carrying = WebhookWorker(
-            database, subscriptions, budgets, cursors, hub, sender, channels, settings.webhook_pace
+            database,
+            subscriptions,
+            budgets,
+            cursors,
+            hub,
+            sender,
+            channels,
+            settings.webhook_pace,
+            settings.author_absence,
         )
         await start(carrying.run)
 

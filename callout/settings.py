@@ -461,6 +461,12 @@ class Settings(BaseSettings):
     webhook_give_up_hours: Annotated[float, Field(gt=0, le=8_760)] = Field(
         72, description="After how many hours of failed attempts a webhook is suspended, and the admins are notified."
     )
+    author_absence_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        30,
+        description="After how many days without a valid token of theirs an author's webhooks are suspended, and a"
+        " technician's or admin's devices get no more notices. For those who sign in elsewhere: who signs in here, or"
+        " has an API key, keeps both for as long as the access.",
+    )
     webhook_delivery_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         30, description="How many days it is kept which attempts to deliver webhooks have made."
     )
@@ -561,6 +567,11 @@ class Settings(BaseSettings):
     def jwt_lifetime(self) -> timedelta:
         """The longest that a token may be valid."""
         return timedelta(days=self.jwt_max_lifetime_days)
+
+    @property
+    def author_absence(self) -> timedelta:
+        """For how long the webhooks and devices of somebody work who shows no valid token."""
+        return timedelta(days=self.author_absence_days)
 
     @property
     def webhook_pace(self) -> WebhookPace:
@@ -709,6 +720,7 @@ class Settings(BaseSettings):
             retention.SESSIONS: timedelta(days=self.session_days),
             retention.SIGN_IN_LINKS: timedelta(hours=1),
             retention.PUSH_SUBSCRIPTIONS: timedelta(days=self.push_subscription_days),
+            retention.PUSH_OF_ABSENT: self.author_absence,
         }
 
     @property

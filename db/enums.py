@@ -307,6 +307,8 @@ class WebhookSuspension(DocumentedEnum):
     INVALID = "INVALID", "The document is no longer valid, costs too much, or its author may no longer read it."
     TOO_LARGE = "TOO_LARGE", "A message is larger than a webhook may send."
     ERASED = "ERASED", "The webhook had personal data of a customer who was erased."
+    AUTHOR_AWAY = "AUTHOR_AWAY", "The webhook's author has not shown a valid token for too long."
+    ON_REQUEST = "ON_REQUEST", "Somebody has suspended it."
 
 
 class WebhookMessageKind(DocumentedEnum):

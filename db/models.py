@@ -1037,7 +1037,8 @@ class PushSubscriptionRow(Base):
 
     `owner` is the role and id of the viewer who has set it, `TECHNICIAN:…`, and `device_id` what their client calls the
     device. `subjects` has the names by which a revocation of tokens may mean the owner. `set_at` is when the client
-    last said that the subscription is there.
+    last said that the subscription is there. `renewed_at` is when a token of a technician or admin was last seen,
+    within a day or so; null if their access ends here by itself, because they have signed in here, and for customers.
     """
 
     __tablename__ = "push_subscriptions"
@@ -1049,6 +1050,7 @@ class PushSubscriptionRow(Base):
         UniqueConstraint("owner", "device_id"),
         UniqueConstraint("endpoint"),
         Index("ix_push_subscriptions_set_at", "set_at"),
+        Index("ix_push_subscriptions_renewed_at", "renewed_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -1060,6 +1062,7 @@ class PushSubscriptionRow(Base):
     subjects: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     set_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    renewed_at: Mapped[datetime | None]
 
 
 class DeliveryEventRow(Base):
@@ -1224,15 +1227,17 @@ class WebhookRow(Base):
 
     It reads with the rights of its author, who is an admin or a service (`author_role`); `author_names` are the names
     by which a revocation of tokens may mean them, `api_key_id` is their key, if they have used one, and `authorized_at`
-    is when they last showed a token that was valid. `variables` is a JSON object. `secret` signs the messages, and
-    `previous_secret` too until `previous_until`.
+    is when they last answered for the webhook with a token that was valid. `renewed_at` is when a token of theirs was
+    last seen, within a day or so; null if their access ends here by itself, with their API key or their row of
+    `admins`. `warned_at` is when they were last warned that they have shown none for long, at `author_email` if it is
+    known. `variables` is a JSON object. `secret` signs the messages, and `previous_secret` too until `previous_until`.
 
     `position` is where the stream stands (`StreamPosition`): every message before it has been acknowledged. One worker
     carries the webhook, as long as its row in `webhook_workers` is alive. `claim` grows whenever another worker takes
     the webhook and whenever somebody changes it, so that a worker that does not know yet can record nothing.
 
-    `failing_since` is when the first of the latest `failures` in a row was. `notice_due_at` is when the admins are to
-    be notified that the webhook was suspended; null once they have been.
+    `failing_since` is when the first of the latest `failures` in a row was. `notice_due_at` is when people are to be
+    notified: the admins that the webhook was suspended, or its author that it will be; null once they have been.
     """
 
     __tablename__ = "webhooks"
@@ -1263,8 +1268,11 @@ class WebhookRow(Base):
     author_names: Mapped[list[str]] = mapped_column(ARRAY(Text))
     author_scope: Mapped[ServiceScope | None] = mapped_column(SERVICE_SCOPE)
     author_time_zone: Mapped[str]
+    author_email: Mapped[str | None]
     api_key_id: Mapped[uuid.UUID | None]
     authorized_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    renewed_at: Mapped[datetime | None]
+    warned_at: Mapped[datetime | None]
     state: Mapped[WebhookState] = mapped_column(WEBHOOK_STATE, server_default=WebhookState.ACTIVE)
     suspension: Mapped[WebhookSuspension | None] = mapped_column(WEBHOOK_SUSPENSION)
     suspended_said: Mapped[str | None]

@@ -81,6 +81,9 @@ DEVICES: Final = Retained("devices", "devices", "digest", "used_at")
 PUSH_SUBSCRIPTIONS: Final = Retained("push subscriptions", "push_subscriptions", "id", "set_at")
 """Those of devices that have not been used for long."""
 
+PUSH_OF_ABSENT: Final = Retained("push subscriptions of absent people", "push_subscriptions", "id", "renewed_at")
+"""Those of technicians and admins whose tokens come from elsewhere, and who have shown none for long."""
+
 USED_STREAM_TICKETS: Final = Retained("used stream tickets", "used_stream_tickets", "id", "expires_at")
 """Those that have expired: they could not be used again anyway."""
 

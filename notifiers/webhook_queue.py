@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from db.enums import Role, ServiceScope, WebhookMessageKind, WebhookOutcome
+from db.enums import Role, ServiceScope, WebhookMessageKind, WebhookOutcome, WebhookSuspension
 from db.ids import new_id
 from db.postgres.statement import Queryable
 from db.viewer import Viewer
@@ -32,6 +32,14 @@ ALLOWED: Final = f"""CASE WHEN api_key_id IS NOT NULL THEN EXISTS (
     ) END"""
 """SQL for whether the author of a row of `webhooks` still has access: their API key is valid and has the same scope, or
 no tokens of theirs have been revoked since they showed one."""
+
+WARNED: Final = timedelta(days=7)
+"""How long before their webhooks are suspended authors are warned who have shown no token for long; or a quarter of the
+time for which they may be away, if that is less."""
+
+# As `WebhookSuspension`; null while the author has access.
+_LOST: Final = f"""CASE WHEN NOT ({ALLOWED}) THEN 'ACCESS_LOST'
+    WHEN renewed_at <= now() - {{away}}::interval THEN 'AUTHOR_AWAY' END"""
 
 _ALIVE: Final = """
 WITH dead AS (DELETE FROM webhook_workers WHERE alive_until < now() - interval '1 hour' AND id <> $1::uuid)
@@ -56,7 +64,7 @@ _HELD: Final = "id = $1::uuid AND claim = $2 AND worker_id = $3::uuid AND state 
 
 _LOOK: Final = f"""
 SELECT position, url, secret, previous_secret, previous_until, failures,
-    extract(epoch FROM next_attempt_at - now())::double precision AS wait, {ALLOWED} AS allowed
+    extract(epoch FROM next_attempt_at - now())::double precision AS wait, {_LOST.format(away="$4")} AS lost
 FROM webhooks WHERE {_HELD}"""
 
 _NOTE: Final = """INSERT INTO webhook_deliveries
@@ -102,11 +110,20 @@ _CARRIED: Final = "SELECT id::text, claim FROM webhooks WHERE worker_id = $1::uu
 _NOTICES: Final = """
 UPDATE webhooks SET notice_due_at = now() + interval '5 minutes'
 WHERE id = ANY (ARRAY(SELECT id FROM webhooks WHERE notice_due_at <= now() LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED))
-RETURNING id::text, url, suspension, suspended_said, suspended_at"""
+RETURNING id::text, url, suspended_said, suspended_at, author_name, author_email, renewed_at,
+    renewed_at + $1::interval AS ends_at"""
 
-_NOTICED: Final = "UPDATE webhooks SET notice_due_at = NULL WHERE id = $1::uuid AND suspended_at = $2"
+_NOTICED: Final = """
+UPDATE webhooks SET notice_due_at = NULL WHERE id = $1::uuid AND suspended_at IS NOT DISTINCT FROM $2"""
 
-_REVOKED: Final = f"SELECT id::text, claim FROM webhooks WHERE state = 'ACTIVE' AND NOT ({ALLOWED})"
+_WARN: Final = """
+UPDATE webhooks SET notice_due_at = now(), warned_at = now()
+WHERE state = 'ACTIVE' AND renewed_at <= now() - $1::interval AND (warned_at IS NULL OR warned_at < renewed_at)"""
+
+_WITHOUT_ACCESS: Final = f"""
+SELECT id::text, claim, lost FROM (
+    SELECT id, claim, {_LOST.format(away="$1")} AS lost FROM webhooks WHERE state = 'ACTIVE'
+) AS active WHERE lost IS NOT NULL"""
 
 ADMINS: Final = """
 SELECT admin_recipients, CASE WHEN google_chat_enabled THEN google_chat_webhook_url END AS webhook_url
@@ -131,13 +148,13 @@ def endpoint_of(row: Mapping[str, Any]) -> Endpoint:
 @dataclass(frozen=True, slots=True)
 class HeldWebhook:
     """A webhook as its worker finds it before it sends: its position, its endpoint, the failures in a row, the seconds
-    until the next attempt, and whether its author still has access."""
+    until the next attempt, and why its author has no access any more, or None if they have."""
 
     position: str
     endpoint: Endpoint
     failures: int
     wait: float
-    allowed: bool
+    lost: WebhookSuspension | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +174,13 @@ class Attempted:
 
 
 class WebhookQueue:
-    """The queue as one worker sees it. Each method raises the database's errors."""
+    """The queue as one worker sees it. An author may be `away` for so long, without showing a token. Each method raises
+    the database's errors."""
 
-    def __init__(self, database: Queryable, worker_id: str) -> None:
+    def __init__(self, database: Queryable, worker_id: str, away: timedelta) -> None:
         self._database = database
         self._worker = worker_id
+        self._away = away
 
     async def live(self, seconds: float) -> None:
         """Says that the worker lives, for so many seconds from now."""
@@ -184,11 +203,12 @@ class WebhookQueue:
 
     async def look(self, webhook_id: str, claim: int) -> HeldWebhook | None:
         """Returns the webhook as it is now; None if the worker no longer has it."""
-        row = await self._database.fetchrow(_LOOK, webhook_id, claim, self._worker)
+        row = await self._database.fetchrow(_LOOK, webhook_id, claim, self._worker, self._away)
         if row is None:
             return None
         wait = max(0.0, row["wait"] or 0.0)
-        return HeldWebhook(row["position"], endpoint_of(row), row["failures"], wait, row["allowed"])
+        lost = None if row["lost"] is None else WebhookSuspension(row["lost"])
+        return HeldWebhook(row["position"], endpoint_of(row), row["failures"], wait, lost)
 
     async def acknowledged(self, webhook_id: str, claim: int, position: str, attempted: Attempted) -> bool | None:
         """Moves the position behind a message that was acknowledged. Returns whether the author still has access; None
@@ -216,16 +236,22 @@ class WebhookQueue:
         """Returns the claims of the webhooks that the worker has, by their ids."""
         return {row["id"]: row["claim"] for row in await self._database.fetch(_CARRIED, self._worker)}
 
-    async def without_access(self) -> list[tuple[str, int]]:
-        """Returns the ids and claims of active webhooks whose authors have lost access."""
-        return [(row["id"], row["claim"]) for row in await self._database.fetch(_REVOKED)]
+    async def without_access(self) -> list[tuple[str, int, WebhookSuspension]]:
+        """Returns the ids and claims of active webhooks whose authors have lost access, and how."""
+        rows = await self._database.fetch(_WITHOUT_ACCESS, self._away)
+        return [(row["id"], row["claim"], WebhookSuspension(row["lost"])) for row in rows]
+
+    async def warn(self) -> None:
+        """Makes the warnings due of authors who have shown no token for long: one for each absence."""
+        await self._database.execute(_WARN, self._away - min(WARNED, self._away / 4))
 
     async def notices(self) -> list[Mapping[str, Any]]:
-        """Returns suspended webhooks of which the admins are to be notified, for this worker to do so."""
-        rows: list[Mapping[str, Any]] = await self._database.fetch(_NOTICES)
+        """Returns webhooks of which people are to be notified, for this worker to do so: those that are suspended, and
+        active ones that `ends_at` concerns, unless their author shows a token."""
+        rows: list[Mapping[str, Any]] = await self._database.fetch(_NOTICES, self._away)
         return rows
 
-    async def noticed(self, webhook_id: str, suspended_at: datetime) -> None:
+    async def noticed(self, webhook_id: str, suspended_at: datetime | None) -> None:
         await self._database.execute(_NOTICED, webhook_id, suspended_at)
 
 

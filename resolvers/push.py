@@ -1,8 +1,9 @@
 """Push subscriptions: the devices that are notified by Web Push. Each belongs to the person who has set it.
 
 They end when the device says so, when its push service does (`notifiers/queue.py`), when somebody else sets the same
-endpoint, when the person's tokens are revoked, when a technician becomes inactive and a customer is erased, and when
-the device has not said for long that it is still there (`db/retention.py`).
+endpoint, when the person's tokens are revoked, when a technician becomes inactive and a customer is erased; and when
+for long the device has not said that it is still there, or a technician or admin who signs in elsewhere has shown no
+token (`db/retention.py`).
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ _BEFORE: Final = "SELECT id, endpoint, p256dh, auth FROM push_subscriptions WHER
 _TAKE_OVER: Final = """
 DELETE FROM push_subscriptions WHERE endpoint = $3 AND (owner, device_id) IS DISTINCT FROM ($1, $2)"""
 _SET: Final = """
-INSERT INTO push_subscriptions (id, owner, device_id, endpoint, p256dh, auth, subjects)
-VALUES ($1::uuid, $2, $3, $4, $5, $6, $7)
+INSERT INTO push_subscriptions (id, owner, device_id, endpoint, p256dh, auth, subjects, renewed_at)
+VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() END)
 ON CONFLICT (owner, device_id) DO UPDATE SET endpoint = excluded.endpoint, p256dh = excluded.p256dh,
-    auth = excluded.auth, subjects = excluded.subjects, set_at = now()
+    auth = excluded.auth, subjects = excluded.subjects, set_at = now(), renewed_at = excluded.renewed_at
 RETURNING id"""
 _KEEP_NEWEST: Final = f"""
 DELETE FROM push_subscriptions WHERE id IN (
@@ -75,7 +76,8 @@ async def set_subscription(call: Call, input: Input) -> Outcome:
         before = await transaction.fetchrow(_BEFORE, owner, device)
         await transaction.execute(_TAKE_OVER, owner, device, endpoint)
         subjects = [subject.strip() for subject in (audit.subject(call.viewer), *call.viewer.aliases)]
-        written = (new_id(), owner, device, endpoint, p256dh, auth, subjects)
+        ends = call.viewer.signed_in is None and call.viewer.role is not Role.CUSTOMER
+        written = (new_id(), owner, device, endpoint, p256dh, auth, subjects, ends)
         key = str(await transaction.fetchval(_SET, *written))
         await transaction.execute(_KEEP_NEWEST, owner)
         action = AuditAction.CREATED if before is None else AuditAction.UPDATED

@@ -45,9 +45,9 @@ SELECT count(*) AS number, count(*) FILTER (WHERE author_role = $1 AND author_id
 _TAKE_TURNS: Final = "SELECT pg_advisory_xact_lock(hashtext('callout webhooks'))"
 
 _INSERT: Final = """
-INSERT INTO webhooks (id, url, document, variables, secret, position, author_role, author_id, author_name, author_names,
-    author_scope, author_time_zone, api_key_id)
-VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::uuid)"""
+INSERT INTO webhooks (id, url, document, variables, secret, position, author_role, api_key_id, author_id, author_name,
+    author_names, author_scope, author_time_zone, author_email, renewed_at)
+VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8::uuid, $9, $10, $11, $12, $13, $14, CASE WHEN $15 THEN now() END)"""
 
 _LOCK: Final = """
 SELECT *, claim AS held FROM webhooks
@@ -57,7 +57,8 @@ _FIND: Final = _LOCK.replace("FOR NO KEY UPDATE", "")
 
 _ADOPT: Final = """
 UPDATE webhooks SET author_id = $2, author_name = $3, author_names = $4, author_scope = $5, author_time_zone = $6,
-    authorized_at = now()
+    author_email = $7, renewed_at = CASE WHEN $8 THEN now() END, authorized_at = now(),
+    notice_due_at = CASE state WHEN 'SUSPENDED' THEN notice_due_at END
 WHERE id = $1::uuid"""
 
 _CHANGE: Final = """
@@ -76,6 +77,11 @@ UPDATE webhooks SET state = 'ACTIVE', suspension = NULL, suspended_said = NULL, 
     notice_due_at = NULL, claim = claim + 1, worker_id = NULL, failures = 0, failing_since = NULL,
     next_attempt_at = NULL
 WHERE id = $1::uuid RETURNING {ALLOWED}"""
+
+_SUSPEND_ON_REQUEST: Final = """
+UPDATE webhooks SET state = 'SUSPENDED', suspension = 'ON_REQUEST', suspended_said = $2, suspended_at = now(),
+    notice_due_at = NULL, claim = claim + 1, worker_id = NULL, next_attempt_at = NULL
+WHERE id = $1::uuid"""
 
 _REPLAY: Final = """
 UPDATE webhooks SET position = $2, claim = claim + 1, worker_id = NULL, failures = 0, failing_since = NULL,
@@ -102,9 +108,8 @@ async def create(call: Call, input: Input) -> Outcome:
     async with call.transaction() as transaction:
         await transaction.execute(_TAKE_TURNS)
         await _check_number(transaction, call.viewer)
-        names, key = _names(call.viewer), call.viewer.id if _by_key(call.viewer) else None
-        author = (_kind(call.viewer), call.viewer.id, call.viewer.name, names, call.viewer.scope, call.viewer.time_zone)
-        await transaction.execute(_INSERT, webhook_id, url, document, variables, secret, position, *author, key)
+        author = (_kind(call.viewer), call.viewer.id if _by_key(call.viewer) else None, *_author(call.viewer))
+        await transaction.execute(_INSERT, webhook_id, url, document, variables, secret, position, *author)
         after = _image(url, document, variables, WebhookState.ACTIVE, None, secret)
         await _record(transaction, call, AuditAction.CREATED, webhook_id, None, after)
     return Outcome(webhook_id, unkept={"secret": shown_secret(secret)})
@@ -165,12 +170,29 @@ async def resume(call: Call, input: Input) -> Outcome:
     await office.check(found["document"], _loaded(found["variables"]), author_of(found))
     async with call.transaction() as transaction:
         before = await _locked(transaction, call, webhook_id)
-        await _adopt(transaction, call, before)
-        if not await transaction.fetchval(_RESUME, webhook_id):
+        adopted = await _adopt(transaction, call, before)
+        is_away = before["suspension"] == WebhookSuspension.AUTHOR_AWAY and not adopted
+        if not await transaction.fetchval(_RESUME, webhook_id) or is_away:
             message = "The webhook's author no longer has access; only they can resume it, with a valid token."
             raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("webhookId",)), object_id=webhook_id)
         after = _image_of(before) | {"state": WebhookState.ACTIVE, "suspension": None}
         await _record(transaction, call, AuditAction.UPDATED, webhook_id, _image_of(before), after)
+    return Outcome(webhook_id)
+
+
+async def suspend_on_request(call: Call, input: Input) -> Outcome:
+    """Send nothing more until somebody resumes the webhook. One that is suspended already
+    stays so, for its own reason."""
+    checks = Checks()
+    webhook_id = checks.key(input["webhookId"], WEBHOOK.prefix, "webhook", "webhookId")
+    checks.finish()
+    async with call.transaction() as transaction:
+        before = await _locked(transaction, call, webhook_id)
+        if before["state"] == WebhookState.ACTIVE:
+            said = shortened(f"{call.viewer.name or 'Somebody'} has suspended the webhook.", limits.SAID_MAX)
+            await transaction.execute(_SUSPEND_ON_REQUEST, webhook_id, said)
+            after = _image_of(before) | {"state": WebhookState.SUSPENDED, "suspension": WebhookSuspension.ON_REQUEST}
+            await _record(transaction, call, AuditAction.UPDATED, webhook_id, _image_of(before), after)
     return Outcome(webhook_id)
 
 
@@ -325,13 +347,20 @@ async def _check_number(transaction: Transaction, author: Viewer) -> None:
     raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message))
 
 
-async def _adopt(transaction: Transaction, call: Call, row: Mapping[str, Any]) -> None:
-    """The caller answers for the webhook from now on, if they have its author's rights."""
+async def _adopt(transaction: Transaction, call: Call, row: Mapping[str, Any]) -> bool:
+    """The caller answers for the webhook from now on, if they have its author's rights. Returns whether they do."""
     viewer = call.viewer
     if viewer.role is Role.ADMIN and row["author_role"] != ActorKind.ADMIN:
-        return
-    names = _names(viewer)
-    await transaction.execute(_ADOPT, row["id"], viewer.id, viewer.name, names, viewer.scope, viewer.time_zone)
+        return False
+    await transaction.execute(_ADOPT, row["id"], *_author(viewer))
+    return True
+
+
+def _author(viewer: Viewer) -> tuple[Any, ...]:
+    """The columns of an author, and whether they must go on showing tokens: who has a key or a session loses access
+    here."""
+    shows_tokens = not _by_key(viewer) and viewer.signed_in is None
+    return (viewer.id, viewer.name, _names(viewer), viewer.scope, viewer.time_zone, viewer.email, shows_tokens)
 
 
 def _names(viewer: Viewer) -> list[str]:

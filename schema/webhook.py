@@ -189,6 +189,12 @@ class WebhookResumeInput:
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
+@strawberry.input(description="The webhook to suspend.")
+class WebhookSuspendInput:
+    webhook_id: strawberry.ID = given("The webhook's id.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
+
+
 @strawberry.input(description="Where a webhook is sent back to.")
 class WebhookReplayInput:
     webhook_id: strawberry.ID = given("The webhook's id.")
@@ -233,6 +239,11 @@ class WebhookResumePayload(Payload):
     webhook: Webhook | None = one(WEBHOOK, "object_id", "The webhook; null if it does not exist or is not valid.")
 
 
+@strawberry.type(description="The result of suspending a webhook.")
+class WebhookSuspendPayload(Payload):
+    webhook: Webhook | None = one(WEBHOOK, "object_id", "The webhook; null if the mutation failed.")
+
+
 @strawberry.type(description="The result of sending a webhook back.")
 class WebhookReplayPayload(Payload):
     webhook: Webhook | None = one(WEBHOOK, "object_id", "The webhook; null if the mutation failed.")
@@ -256,7 +267,7 @@ class WebhookMutations:
         webhooks.create,
         WebhookCreateInput,
         "Creates a webhook, with your rights. A revoked or expired API key suspends it, and so does a revocation of "
-        "your tokens.",
+        "your tokens, or that you show none for long.",
         roles=AUTHORS,
         scopes=CHATBOTS,
     )
@@ -278,6 +289,14 @@ class WebhookMutations:
         webhooks.resume,
         WebhookResumeInput,
         "Resumes a suspended webhook where it stopped; an active one makes its next attempt at once.",
+        roles=AUTHORS,
+        scopes=CHATBOTS,
+    )
+    webhook_suspend: WebhookSuspendPayload = mutation(
+        webhooks.suspend_on_request,
+        WebhookSuspendInput,
+        "Suspends a webhook, which keeps its position: `webhookResume` continues where it stopped. One that is "
+        "suspended already stays as it is.",
         roles=AUTHORS,
         scopes=CHATBOTS,
     )

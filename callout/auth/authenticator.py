@@ -40,7 +40,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from callout.auth.claims import Bearer, bearer_of, said
-from callout.auth.key_uses import KeyUses
+from callout.auth.key_uses import KeyUses, people_uses, session_uses
 from callout.auth.revocations import Revocations
 from callout.auth.verifier import LEEWAY_SECONDS as LEEWAY_SECONDS
 from callout.auth.verifier import Verified, Verifier
@@ -198,7 +198,7 @@ def mint(
 
 class Authenticator:
     """Authenticates requests. One for each process; `close()` it before the database. Run `follow_revocations()` and
-    `uses.write()` for as long as the process serves."""
+    the `write()` of each of its uses for as long as the process serves."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
@@ -210,7 +210,8 @@ class Authenticator:
         # A session can last longer than a token.
         self._revocations = Revocations(max(settings.jwt_lifetime, self._lasting), LEEWAY_SECONDS)
         self.uses = KeyUses(database)
-        self.session_uses = KeyUses(database, "sessions", "used_at")
+        self.session_uses = session_uses(database)
+        self.people_uses = people_uses(database)
 
     async def authenticate(self, authorization: str | None) -> Viewer:
         """Returns the viewer for the value of an `Authorization` header.
@@ -279,8 +280,10 @@ class Authenticator:
                 found = {(row["id"], row["scope"]) for row in await _STILL_THERE.fetch(self._database, **asked)}
             there |= {viewer for viewer, _ in viewers if (viewer.id, viewer.scope) in found}
         for viewer, by_key in viewers:
-            if by_key and viewer in there:
+            if viewer in there and by_key:
                 self.uses.note(viewer.id)
+            elif viewer in there and viewer.role is not Role.CUSTOMER:
+                self.people_uses.note(viewer.role_and_id)
         return there
 
     async def still_signed_in(self, sessions: Collection[SignedIn]) -> set[str]:
@@ -352,6 +355,8 @@ class Authenticator:
                     outcome = Unauthenticated(
                         "The token has been revoked.", reason=f"revoked, of {said(claims.get('sub'))}"
                     )
+                if isinstance(outcome, Viewer) and outcome.role is not Role.CUSTOMER:
+                    self.people_uses.note(outcome.role_and_id)
         except HttpError as error:
             return error
         self._remember(authorization, outcome, until)

@@ -95,6 +95,11 @@ class EventFeed(Feed):
         self.receipts: Receipts | None = None
         self._certain = mapping.certain(bound.bounds[0], viewer)
 
+    @property
+    def overdrawn(self) -> float:
+        """The seconds until the viewer's budget owes nothing for what was read."""
+        return self._budget.overdrawn
+
     def returned(self, position: StreamPosition) -> None:
         if self.receipts is not None:
             self.receipts.add(self._viewer, position, self._certain)

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from db.enums import DeliveryChannel, DeliveryState, InboundOutcome, WebhookState
+from db.enums import DeliveryChannel, DeliveryState, InboundOutcome, WebhookState, WebhookSuspension
 from db.postgres.pool import OUTAGE
 from db.postgres.statement import Queryable
 
@@ -59,6 +59,9 @@ SELECT json_object_agg(name, samples) FROM (
         FROM finished GROUP BY channel, state
         UNION ALL
         SELECT 'callout_webhooks', array[state::text], count(*) FROM webhooks GROUP BY state
+        UNION ALL
+        SELECT 'callout_webhooks_suspended', array[suspension::text], count(*) FROM webhooks
+        WHERE state = 'SUSPENDED' GROUP BY suspension
         UNION ALL
         SELECT 'callout_webhooks_failing', '{{}}', count(*)
         FROM webhooks WHERE state = 'ACTIVE' AND failing_since IS NOT NULL
@@ -133,6 +136,12 @@ GAUGES: Final = (
         _of_channels(DeliveryState.SENT, DeliveryState.DEAD, DeliveryState.DROPPED),
     ),
     Gauge("callout_webhooks", "Webhooks.", ("state",), tuple((state.value,) for state in WebhookState)),
+    Gauge(
+        "callout_webhooks_suspended",
+        "Suspended webhooks, by the reason.",
+        ("suspension",),
+        tuple((suspension.value,) for suspension in WebhookSuspension),
+    ),
     Gauge("callout_webhooks_failing", "Active webhooks whose latest attempt was not acknowledged."),
     Gauge("callout_webhooks_oldest_failing_seconds", "For how long the longest failing webhook has failed."),
     Gauge(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -20,8 +21,10 @@ import httpx
 import orjson
 
 from callout.execution.budgets import Budgets
+from callout.live.feeds import EventFeed
 from callout.webhooks.pace import WebhookPace
 from callout.webhooks.subscriptions import NotASubscription, Subscriptions, WebhookSubscription
+from callout.webhooks.turns import Turns
 from db.enums import WebhookMessageKind, WebhookSuspension
 from db.errors import RateLimited
 from db.events.position import Position
@@ -49,15 +52,20 @@ _LAG: Final = Histogram(
     "callout_webhook_lag_seconds", "How old events were when webhooks had delivered them.", bounds=SLOW
 )
 
-NO_ACCESS: Final = "The webhook's author no longer has access: their API key or their tokens were revoked or expired."
+NO_ACCESS: Final = {
+    WebhookSuspension.ACCESS_LOST: "The webhook's author no longer has access: their API key or their tokens were"
+    " revoked or expired.",
+    WebhookSuspension.AUTHOR_AWAY: "The webhook's author has not shown a valid token for too long"
+    " (CALLOUT_AUTHOR_ABSENCE_DAYS). Whoever resumes it answers for it.",
+}
 GONE: Final = "The receiver answered 410 Gone."
 TOO_LARGE: Final = f"A message is larger than {MESSAGE_BYTES_MAX // 2**20} MiB. Select fewer fields."
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all carriers of a process share. `lease` returns for how many seconds the worker is known to live; `lookups`
-    bounds how many carriers read the database at a time."""
+    """What all carriers of a process share. `lease` returns for how many seconds the worker is known to live; `turns`
+    are those in which carriers read the database."""
 
     database: Database
     queue: WebhookQueue
@@ -68,7 +76,7 @@ class Tools:
     sender: WebhookSender
     pace: WebhookPace
     lease: Callable[[], float]
-    lookups: asyncio.Semaphore
+    turns: Turns
 
 
 class Ended(Exception):
@@ -189,14 +197,14 @@ class Carrier:
         held = await tools.queue.look(self.id, self.claim)
         if held is None:
             raise Ended
-        if not held.allowed:
-            raise await self._suspended(WebhookSuspension.ACCESS_LOST, NO_ACCESS)
+        if held.lost is not None:
+            raise await self._suspended(held.lost, NO_ACCESS[held.lost])
         if held.wait > 0:
             return held.wait
         async with tools.sender.connected() as client:
             run = _Run(subscription, client, held.endpoint, held.failures + 1)
             while True:
-                events = await self._next_events(subscription.feed.logs)
+                events = await self._next_events(subscription.feed)
                 pause = await (self._reset(run, events) if isinstance(events, Reset) else self._send_all(run, events))
                 if pause is not None:
                     return pause
@@ -206,13 +214,21 @@ class Carrier:
                         return None
                     await self._skip_to(events.end)
 
-    async def _next_events(self, logs: Collection[str]) -> Slice | Reset:
-        async with self._tools.lookups:
+    @asynccontextmanager
+    async def _turn(self, feed: EventFeed) -> AsyncIterator[None]:
+        """A turn to read the database. Its author's budget must have paid for what was read before."""
+        while (owing := feed.overdrawn) > 0:
+            await self._pause(owing)
+        async with self._tools.turns.of(author_of(self._row).role_and_id):
+            yield
+
+    async def _next_events(self, feed: EventFeed) -> Slice | Reset:
+        async with self._turn(feed):
             if self._position is None:
                 checked = await check_position(None, self._tools.database)
                 assert isinstance(checked, Reset)
                 return checked
-            return await first_after(self._position, self._tools.database, SLICE, logs)
+            return await first_after(self._position, self._tools.database, SLICE, feed.logs)
 
     async def _skip_to(self, position: StreamPosition) -> None:
         if not await self._tools.queue.move(self.id, self.claim, position.text):
@@ -231,7 +247,7 @@ class Carrier:
         tools, feed = self._tools, run.subscription.feed
 
         async def of(ids: Sequence[str]) -> list[Message]:
-            async with tools.lookups:
+            async with self._turn(feed):
                 return await feed.of(ids)
 
         async for portion in events.replay.portions(of, min(AT_ONCE, feed.at_once)):
@@ -305,7 +321,8 @@ class Carrier:
             raise Ended
         self._position, self._stored = position, position.text
         if not allowed:
-            raise await self._suspended(WebhookSuspension.ACCESS_LOST, NO_ACCESS)
+            lost = WebhookSuspension.ACCESS_LOST
+            raise await self._suspended(lost, NO_ACCESS[lost])
 
     async def _failed(self, posted: Posted, attempted: Attempted) -> float:
         pace = self._tools.pace

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 from typing import Final
 
@@ -17,7 +18,8 @@ from callout.execution.budgets import Budgets
 from callout.webhooks.carrier import NO_ACCESS, Carrier, Tools
 from callout.webhooks.pace import WebhookPace
 from callout.webhooks.subscriptions import Subscriptions
-from db.enums import DeliveryChannel, WebhookSuspension
+from callout.webhooks.turns import Turns
+from db.enums import DeliveryChannel
 from db.events.stream_cursor import StreamCursors
 from db.ids import new_id
 from db.postgres.outage import is_logged
@@ -70,19 +72,21 @@ class WebhookWorker:
         sender: WebhookSender,
         channels: Mapping[DeliveryChannel, Channel],
         pace: WebhookPace,
+        away: timedelta,
     ) -> None:
-        """`channels` notify the admins of a webhook that was suspended."""
+        """`channels` notify the admins of a webhook that was suspended, and an author who has been away for almost as
+        long as they may be."""
         self._database = database
         self._hub = hub
         self._channels = channels
-        self._queue = WebhookQueue(database, new_id())
+        self._queue = WebhookQueue(database, new_id(), away)
         self._lives_until = 0.0
         self._carriers: dict[str, tuple[Carrier, asyncio.Task[None]]] = {}
         self._beat, self._sweep = _Timer(BEAT_SECONDS), _Timer(SWEEP_SECONDS)
         self._checkpoint = _Timer(CHECKPOINT_SECONDS)
-        lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        turns = Turns(LOOKUPS_AT_ONCE)
         self._tools = Tools(
-            database, self._queue, subscriptions, budgets, cursors, hub, sender, pace, self._lease, lookups
+            database, self._queue, subscriptions, budgets, cursors, hub, sender, pace, self._lease, turns
         )
 
     @property
@@ -118,9 +122,9 @@ class WebhookWorker:
         if self._sweep.due():
             if self._carriers:
                 await self._drop_lost()
-            for webhook_id, claim in await self._queue.without_access():
-                why = WebhookSuspension.ACCESS_LOST
-                await webhooks.suspend(self._database, webhook_id, claim, why, NO_ACCESS)
+            for webhook_id, claim, lost in await self._queue.without_access():
+                await webhooks.suspend(self._database, webhook_id, claim, lost, NO_ACCESS[lost])
+            await self._queue.warn()
         if notices:
             await webhook_notice.notify(self._database, self._queue, self._channels)
         if self._carriers and self._checkpoint.due():

@@ -94,7 +94,7 @@ class World:
             "sessionRevoke": {"sessionId": self.session},
             "webhookCreate": {"url": "https://hooks.invalid/", "document": SUBSCRIPTION},
             **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Update", "RotateSecret", "Resume")},
-            **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Test", "Delete")},
+            **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Suspend", "Test", "Delete")},
             "webhookReplay": {"webhookId": self.webhook, "after": self.cursor},
         }
         return inputs[mutation]
@@ -480,6 +480,7 @@ IDS = [
     ("webhookUpdate", "webhookId", "whk"),
     ("webhookRotateSecret", "webhookId", "whk"),
     ("webhookResume", "webhookId", "whk"),
+    ("webhookSuspend", "webhookId", "whk"),
     ("webhookReplay", "webhookId", "whk"),
     ("webhookTest", "webhookId", "whk"),
     ("webhookDelete", "webhookId", "whk"),

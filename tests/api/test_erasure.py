@@ -70,7 +70,7 @@ OTHERS = {
     *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
     "identities.issuer",
     *(f"webhooks.{name}" for name in ("secret", "previous_secret", "position", "author_id", "author_name")),
-    *("webhooks.author_names", "webhooks.author_time_zone"),
+    *("webhooks.author_names", "webhooks.author_time_zone", "webhooks.author_email"),
     *("webhook_deliveries.said", "webhook_deliveries.cursor"),
     *(f"admins.{name}" for name in ("name", "email")),
     *("sessions.secret_hash", "sessions.previous_hash", "sign_in_links.secret_hash", "sign_in_links.next_path"),

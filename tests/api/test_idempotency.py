@@ -275,6 +275,7 @@ CHANGES: dict[str, tuple[Inputs, dict[str, Any]]] = {
     "webhookCreate": (a_webhook, {"url": "https://other.invalid/"}),
     "webhookUpdate": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
     "webhookRotateSecret": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
+    "webhookSuspend": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
     "webhookResume": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
     "webhookReplay": (a_webhook_to_replay, {"webhookId": f"whk_{NOBODY}"}),
     "webhookTest": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from db.limits import PUSH_DEVICES_MAX
-from db.retention import PUSH_SUBSCRIPTIONS
+from db.retention import PUSH_OF_ABSENT, PUSH_SUBSCRIPTIONS
 from notifiers.vapid import VapidKey, encoded
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, key, until_blocked
@@ -207,6 +207,31 @@ async def test_a_subscription_that_is_not_set_again_ends(api: Api, database: Dat
     await database.execute("UPDATE push_subscriptions SET set_at = now() - interval '91 days' WHERE device_id = 'old'")
     assert await PUSH_SUBSCRIPTIONS.prune(database, timedelta(days=90)) == 1
     assert await devices(database) == ["new"]
+
+
+async def test_the_devices_of_staff_end_whose_tokens_were_not_seen_for_long(api: Api, database: Database) -> None:
+    """Those of customers stay: their role is nobody's to drop."""
+    tess, carl = await api.new_technician(), await api.new_customer()
+    await subscribe(api, "admin")
+    async with api.technician(tess) as technician:
+        await subscribe(technician, "technician")
+    async with api.customer(carl) as customer:
+        await subscribe(customer, "customer")
+    aged = "UPDATE push_subscriptions SET renewed_at = renewed_at - $1::interval"
+    await database.execute(aged, timedelta(days=31))
+    async with api.technician(await api.new_technician()) as other, Api(api.server, subject="seen") as seen:
+        await database.execute(
+            "UPDATE push_subscriptions SET owner = $1 WHERE device_id = 'technician'",
+            f"TECHNICIAN:{key(other.subject)}",
+        )
+        await other("{ me { name } }")
+        await seen("{ me { name } }")
+    fresh = "SELECT renewed_at > now() - interval '1 day' FROM push_subscriptions WHERE device_id = 'technician'"
+    async with asyncio.timeout(20):
+        while not await database.fetchval(fresh):  # noqa: ASYNC110 (another process writes it)
+            await asyncio.sleep(0.02)
+    assert await PUSH_OF_ABSENT.prune(database, timedelta(days=30)) == 1
+    assert await devices(database) == ["customer", "technician"]
 
 
 async def test_the_audit_trail_has_the_devices_of_staff_without_their_secrets(api: Api, database: Database) -> None:

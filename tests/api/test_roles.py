@@ -79,6 +79,7 @@ MUTATIONS = {
     "webhookCreate": "AS",
     "webhookUpdate": "AS",
     "webhookRotateSecret": "AS",
+    "webhookSuspend": "AS",
     "webhookResume": "AS",
     "webhookReplay": "AS",
     "webhookTest": "AS",
@@ -137,7 +138,8 @@ SCOPES = {
         },
         "Mutation": {
             *("ticketCreate", "attachmentCreate", "noteAdd", "commandsApply", "webhookCreate", "webhookUpdate"),
-            *("webhookRotateSecret", "webhookResume", "webhookReplay", "webhookTest", "webhookDelete"),
+            *("webhookRotateSecret", "webhookSuspend", "webhookResume", "webhookReplay", "webhookTest"),
+            "webhookDelete",
         },
         "Subscription": {
             *("ticketChanged", "ticketFollow", "ticketCountsChanged", "ticketsLive", "noteAdded", "articleChanged"),

@@ -645,10 +645,11 @@ async def _hooked(answers: Answers, api: Api, database: Database, cursor: str) -
     await done("webhookUpdate", webhookId=ids[0], variables="{}")
     await done("webhookRotateSecret", webhookId=ids[0])
     await done("webhookReplay", webhookId=ids[0], after=cursor)
+    await done("webhookSuspend", webhookId=ids[0])
     await done("webhookResume", webhookId=ids[0])
     await done("webhookTest", webhookId=ids[0])
     await done("webhookDelete", webhookId=ids[2])
-    for mutation in ("Update", "RotateSecret", "Resume", "Test", "Delete"):
+    for mutation in ("Update", "RotateSecret", "Suspend", "Resume", "Test", "Delete"):
         assert (await answers.do(api, Role.ADMIN, f"webhook{mutation}", webhookId=ids[2]))["userErrors"], mutation
     assert (await answers.do(api, Role.ADMIN, "webhookReplay", webhookId=ids[0], after="x"))["userErrors"]
     assert (await answers.do(api, Role.ADMIN, "webhookCreate", **made | {"url": ""}))["userErrors"]

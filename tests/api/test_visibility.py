@@ -697,7 +697,8 @@ TRIED = {
     ],
     "service": [
         *(*_CREATING, "noteAdd ticketId", *_ATTACHING),
-        *(f"webhook{verb} webhookId" for verb in ("Update", "RotateSecret", "Resume", "Replay", "Test", "Delete")),
+        *(f"webhook{verb} webhookId" for verb in ("Update", "RotateSecret", "Resume", "Suspend", "Replay")),
+        *(f"webhook{verb} webhookId" for verb in ("Test", "Delete")),
     ],
 }
 """The ids that the mutations of each role take."""

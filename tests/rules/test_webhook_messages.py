@@ -11,8 +11,10 @@ import pytest
 import standardwebhooks
 import svix
 
+from callout.execution.budgets import Allowance, Budget
 from callout.webhooks.carrier import Carrier
 from callout.webhooks.pace import WebhookPace
+from callout.webhooks.turns import Turns
 from notifiers.webhook_queue import HeldWebhook
 from notifiers.webhook_sender import Endpoint, WebhookSender, new_secret, parse_secret, shown_secret, signed_headers
 
@@ -73,7 +75,9 @@ def test_urls_lead_to_the_public_internet_by_tls(url: str, private_hosts: bool, 
 
 
 def carrier(position: str, tools: Any = None) -> Carrier:
-    return Carrier({"id": "0", "claim": 1, "position": position}, cast(Any, tools))
+    author = {"author_role": "ADMIN", "author_id": "boss", "author_name": "The Boss", "author_scope": None}
+    row = {"id": "0", "claim": 1, "position": position, "author_time_zone": "UTC"} | author
+    return Carrier(row, cast(Any, tools))
 
 
 def test_an_idle_webhook_moves_along_with_the_log_and_never_back() -> None:
@@ -86,13 +90,33 @@ def test_an_idle_webhook_moves_along_with_the_log_and_never_back() -> None:
     assert idle.reached("9:9:/2") is None
 
 
+async def test_a_webhook_reads_nothing_before_its_author_has_paid_for_what_it_has_read() -> None:
+    budget = Budget(Allowance(6_000.0, 2))
+    feed = SimpleNamespace(overdrawn=0.0)
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        feed.overdrawn = 0.0
+
+    paying = carrier("5:5:/1", SimpleNamespace(turns=Turns(1)))
+    paying._pause = pause  # type: ignore[method-assign]
+    for owed in (0.0, 9_000.0):
+        budget.owe(owed)
+        feed.overdrawn = budget.overdrawn
+        async with paying._turn(feed):  # type: ignore[arg-type]
+            pass
+    assert len(paused) == 1
+    assert 29 < paused[0] <= 30
+
+
 async def test_a_webhook_whose_message_has_failed_keeps_its_position_until_it_is_acknowledged() -> None:
     """However long it waits for the next attempt, and whatever happens meanwhile."""
     looked = asyncio.Event()
 
     async def look(webhook_id: str, claim: int) -> HeldWebhook:
         looked.set()
-        return HeldWebhook("5:5:/1", Endpoint("https://hooks.invalid/", []), 1, 60.0, allowed=True)
+        return HeldWebhook("5:5:/1", Endpoint("https://hooks.invalid/", []), 1, 60.0, lost=None)
 
     async def nothing(*_: object) -> Any:
         return SimpleNamespace(feed=SimpleNamespace(routes=frozenset(), quick_test=None))

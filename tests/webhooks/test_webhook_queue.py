@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
-from db.enums import WebhookMessageKind
+from db.enums import DeliveryChannel, WebhookMessageKind, WebhookSuspension
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
+from notifiers import webhook_notice
+from notifiers.notification import Channel, Notice, Notification
 from notifiers.webhook_queue import Attempted, WebhookQueue
 from notifiers.webhook_sender import Posted
 from tests.helpers.database_checks import Database
 
 POSTED = Posted(True, 204, "HTTP 204 No Content", None, 5)
 FAILED = Posted(False, 500, "HTTP 500 Internal Server Error", None, 5)
+
+AWAY = timedelta(days=30)
 
 
 def attempted(posted: Posted = POSTED) -> Attempted:
@@ -45,7 +50,7 @@ async def webhook(database: Database) -> AsyncIterator[str]:
 
 
 async def alive(pool: Pool, seconds: float = 60) -> WebhookQueue:
-    queue = WebhookQueue(pool, new_id())
+    queue = WebhookQueue(pool, new_id(), AWAY)
     await queue.live(seconds)
     return queue
 
@@ -116,5 +121,46 @@ async def test_a_revocation_of_tokens_takes_access_away(
         await database.execute(revoke, new_id(), named, minutes)
         held = await worker.look(webhook, row["claim"])
         assert held is not None
-        assert held.allowed is allowed
-    assert await worker.without_access() == [(webhook, row["claim"])]
+        assert (held.lost is None) is allowed
+    lost = WebhookSuspension.ACCESS_LOST
+    assert await worker.without_access() == [(webhook, row["claim"], lost)]
+
+
+class Told(Channel):
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    async def send(self, notification: Notification) -> str:
+        raise AssertionError
+
+    async def announce(self, notice: Notice) -> str:
+        self.notices.append(notice)
+        return "250 OK"
+
+
+async def test_an_author_is_warned_once_before_they_have_been_away_for_too_long(
+    pool: Pool, webhook: str, database: Database
+) -> None:
+    """Those who sign in here, or have a key, lose their access here, and need show nothing."""
+    worker, mail = await alive(pool), Told()
+    (row,) = await worker.take(10)
+
+    async def warned(days: float | None) -> list[Notice]:
+        age = None if days is None else timedelta(days=days)
+        await database.execute("UPDATE webhooks SET renewed_at = now() - $1::interval, author_email = 'b@b.test'", age)
+        await worker.warn()
+        mail.notices.clear()
+        await webhook_notice.notify(pool, worker, {DeliveryChannel.EMAIL: mail})
+        return list(mail.notices)
+
+    assert await warned(None) == await warned(22.9) == []
+    (notice,) = await warned(23.1)
+    assert (notice.recipient, notice.subject) == ("b@b.test", "A webhook to hooks.invalid will be suspended")
+    assert f"The webhook whk_{webhook}, which posts to hooks.invalid, will be suspended at" in notice.lines[0]
+    await database.execute("UPDATE webhooks SET notice_due_at = now()")  # sent again, if it was not sent
+    (again,) = await warned(23.1)
+    assert again.recipient == "b@b.test"
+    assert await warned(29.9) == []
+    assert await worker.without_access() == []
+    await database.execute("UPDATE webhooks SET renewed_at = now() - interval '30 days'")
+    assert await worker.without_access() == [(webhook, row["claim"], WebhookSuspension.AUTHOR_AWAY)]

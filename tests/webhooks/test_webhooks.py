@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from db.enums import Role
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, key
 from tests.helpers.mail_server import MailServer, mail_server
@@ -276,6 +277,67 @@ async def test_revoking_an_admins_tokens_suspends_their_webhooks_until_another_a
     await api.done("webhookResume", "__typename", webhookId=webhook)
     await arrived(hook, lambda: bool(hook.taken))
     assert subjects(hook.got) == ["Missed"]
+
+
+async def test_a_webhook_ends_by_itself_when_its_author_shows_no_token_any_more(
+    api: Api, hook: Receiver, database: Database
+) -> None:
+    """As when their provider has made them somebody else. As long as they show one with the role, it goes on."""
+    aged = "UPDATE webhooks SET renewed_at = now() - interval '29 days', notice_due_at = now() + interval '1 hour'"
+    fresh = "SELECT renewed_at > now() - interval '1 hour' AND notice_due_at IS NULL FROM webhooks"
+    async with Api(api.server, subject="away", name="Away") as away:
+        webhook = await created(away, hook)
+        assert await database.fetchval("SELECT renewed_at = authorized_at FROM webhooks")
+    await database.execute(aged)
+    async with Api(api.server, role=Role.SERVICE, subject="away", claims={"service_scope": "chatbot"}) as demoted:
+        await demoted("{ webhooks(first: 1) { totalCount } }")
+    async with Api(api.server, subject="away", claims={"email": "away@company.test"}) as back:
+        assert not await database.fetchval(fresh)
+        # A server notes the same person once an hour, and has noted the author when they created it.
+        await database.execute("UPDATE webhooks SET author_id = 'returned'")
+        async with Api(api.server, subject="returned") as returned:
+            await returned("{ me { name } }")
+        async with asyncio.timeout(WITHIN):
+            while not await database.fetchval(fresh):  # noqa: ASYNC110 (another process writes it)
+                await asyncio.sleep(0.02)
+        await database.execute("UPDATE webhooks SET renewed_at = now() - interval '31 days'")
+        await api.new_ticket(subject="Missed")
+        ended = await until(api, webhook, lambda found: found["state"] == "SUSPENDED")
+        assert (ended["suspension"], hook.got) == ("AUTHOR_AWAY", [])
+        assert "has not shown a valid token for too long" in ended["suspendedSaid"]
+        await back.done("webhookResume", "__typename", webhookId=webhook)
+    await arrived(hook, lambda: bool(hook.taken))
+    assert subjects(hook.got) == ["Missed"]
+
+
+async def test_a_service_whose_token_was_not_seen_for_long_resumes_its_webhook_itself(
+    api: Api, hook: Receiver, database: Database
+) -> None:
+    async with Api(api.server, role=Role.SERVICE, subject="bot", claims={"service_scope": "chatbot"}) as bot:
+        webhook = await created(bot, hook)
+        await database.execute("UPDATE webhooks SET renewed_at = now() - interval '31 days'")
+        await bot.new_ticket(subject="Missed", idempotencyKey="missed")
+        await until(api, webhook, lambda found: found["suspension"] == "AUTHOR_AWAY")
+        assert await api.refused("webhookResume", webhookId=webhook) == [("NOT_ALLOWED", "webhookId")]
+        await bot.done("webhookResume", "__typename", webhookId=webhook)
+        await arrived(hook, lambda: bool(hook.taken))
+
+
+async def test_a_webhook_that_somebody_suspends_sends_nothing_until_it_is_resumed(api: Api, hook: Receiver) -> None:
+    webhook = await created(api, hook)
+    suspended = await api.done("webhookSuspend", "webhook { state suspension suspendedSaid }", webhookId=webhook)
+    said = "The Boss has suspended the webhook."
+    assert suspended["webhook"] == {"state": "SUSPENDED", "suspension": "ON_REQUEST", "suspendedSaid": said}
+    await api.new_ticket(subject="Waits")
+    async with api.with_token((await api.done("apiKeyCreate", "secret", name="Chatbot"))["secret"]) as chatbot:
+        assert await chatbot.refused("webhookSuspend", webhookId=webhook) == [("NOT_FOUND", "webhookId")]
+    assert (
+        await api.done("webhookSuspend", "webhook { state suspension suspendedSaid }", webhookId=webhook) == suspended
+    )
+    assert (hook.got, await attempts(api, webhook)) == ([], [])
+    await api.done("webhookResume", "__typename", webhookId=webhook)
+    await arrived(hook, lambda: bool(hook.taken))
+    assert subjects(hook.got) == ["Waits"]
 
 
 WIDE = (

@@ -1,0 +1,59 @@
+"""When tokens of the authors of webhooks and of the owners of devices were seen, and webhooks suspended on request.
+
+Revision ID: 0039
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from db.postgres.indexes import drop_index, make_index
+
+revision = "0039"
+down_revision = "0038"
+branch_labels = None
+depends_on = None
+
+oldest_code = "0001"
+oldest_database = "0039"
+
+_ADDED = ("AUTHOR_AWAY", "ON_REQUEST")
+_BEFORE = ("FAILING", "GONE", "ACCESS_LOST", "INVALID", "TOO_LARGE", "ERASED")
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():  # a transaction cannot use a value that it has added
+        for value in _ADDED:
+            op.execute(f"ALTER TYPE webhook_suspension ADD VALUE IF NOT EXISTS '{value}'")
+    op.add_column("webhooks", sa.Column("author_email", sa.Text(), nullable=True))
+    for name in ("renewed_at", "warned_at"):
+        op.add_column("webhooks", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
+    op.add_column("push_subscriptions", sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=True))
+    # Whose access ends here by itself has no time: those of API keys, and of admins who sign in here. Of a technician
+    # it is not known how they have signed in, unless they have never done so here.
+    op.execute(
+        "UPDATE webhooks SET renewed_at = now()"
+        r" WHERE api_key_id IS NULL AND NOT (author_role = 'ADMIN' AND author_id LIKE 'adm\_%')"
+    )
+    op.execute(
+        "UPDATE push_subscriptions SET renewed_at = now()"
+        r" WHERE owner LIKE 'ADMIN:%' AND owner NOT LIKE 'ADMIN:adm\_%' OR owner LIKE 'TECHNICIAN:%'"
+        " AND NOT EXISTS (SELECT FROM sessions WHERE 'TECHNICIAN:' || technician_id = owner)"
+    )
+    make_index("ix_push_subscriptions_renewed_at", "push_subscriptions USING btree (renewed_at)")
+
+
+def downgrade() -> None:
+    """What is suspended for the new reasons can be resumed as if access had been lost."""
+    drop_index("ix_push_subscriptions_renewed_at")
+    op.drop_column("push_subscriptions", "renewed_at")
+    for name in ("author_email", "renewed_at", "warned_at"):
+        op.drop_column("webhooks", name)
+    op.execute("UPDATE webhooks SET suspension = 'ACCESS_LOST' WHERE suspension::text IN ('AUTHOR_AWAY', 'ON_REQUEST')")
+    op.execute("ALTER TYPE webhook_suspension RENAME TO webhook_suspension_before")
+    op.execute(f"CREATE TYPE webhook_suspension AS ENUM ({', '.join(map(repr, _BEFORE))})")
+    op.execute(
+        "ALTER TABLE webhooks ALTER suspension TYPE webhook_suspension USING suspension::text::webhook_suspension"
+    )
+    op.execute("DROP TYPE webhook_suspension_before")
