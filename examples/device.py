@@ -4,12 +4,17 @@ pip install httpx
 DEVICE_TOKEN=… python examples/device.py http://127.0.0.1:8000 device.db
 DEVICE_TOKEN=… python examples/device.py http://127.0.0.1:8000 device.db note ticketId=tkt_… body='The key is here.'
 
+DEVICE_TOKEN=… python examples/device.py http://127.0.0.1:8000 device.db attachment ticketId=tkt_… file=panel.jpg
+
 Both are in one SQLite file, so the app can be killed at any time. `sync` takes two requests: it sends the queue, and
-follows the tickets from the last cursor on until nothing is missing.
+follows the tickets from the last cursor on until nothing is missing. Then it uploads what was attached, and goes on
+where an upload was cut off.
 """
 
 import asyncio
+import hashlib
 import json
+import mimetypes
 import os
 import sqlite3
 import sys
@@ -17,12 +22,15 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 
 MINE = {"assignee": {"me": True}, "not": {"status": ["CLOSED"]}}
 COMMANDS_MAX = 100
+PASSING = (408, 409, 429)  # of an upload, besides all from 500: it goes on later
 MALFORMED = ("BAD_REQUEST", "BAD_USER_INPUT", "BODY_TOO_LARGE")
 TICKET = "fragment ticket on Ticket { id version reference subject description status priority resolution }"
 LIST = (
@@ -33,7 +41,7 @@ LIST = (
 )
 APPLY = (
     """mutation ($input: CommandsApplyInput!) { commandsApply(input: $input) {
-  results { key outcome conflicts ticket { ...ticket } userErrors { message } }
+  results { key outcome conflicts uploadUrl ticket { ...ticket } userErrors { message } }
   userErrors { message } } } """
     + TICKET
 )
@@ -49,6 +57,7 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tickets (id TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
     place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, command TEXT NOT NULL, answer TEXT);
+CREATE TABLE IF NOT EXISTS files (key TEXT PRIMARY KEY, command TEXT NOT NULL, data BLOB NOT NULL, url TEXT);
 """
 
 
@@ -79,12 +88,27 @@ class Device:
     def do(self, kind: str, **command: Any) -> str:
         """Queues a command, such as `do("resolve", ticketId=…, resolution=…)`, and returns its key. It shows in
         `tickets` at once."""
+        key, queued = self._command(kind, command)
+        self._store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (key, json.dumps(queued)))
+        return key
+
+    def attach(self, data: bytes, **command: Any) -> str:
+        """Queues a file, such as `attach(photo, name="panel.jpg", contentType="image/jpeg", ticketId=…)`, and returns
+        the command's key. It is uploaded after everything else."""
+        described = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        key, queued = self._command("attachment", command | described)
+        text = json.dumps(queued)
+        with self._transaction() as store:
+            store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (key, text))
+            store.execute("INSERT INTO files VALUES (?, ?, ?, NULL)", (key, text, data))
+        return key
+
+    def _command(self, kind: str, command: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A command, and its new key."""
         key = str(uuid.uuid4())
         found = self._store.execute("SELECT version FROM tickets WHERE id = ?", (command.get("ticketId"),)).fetchone()
         based = {"baseVersion": found[0]} if found and kind in ("note", "status", "resolve") else {}
-        given = {"key": key, "occurredAt": datetime.now(UTC).isoformat(), **based, **command}
-        self._store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (key, json.dumps({kind: given})))
-        return key
+        return key, {kind: {"occurredAt": datetime.now(UTC).isoformat(), **based, **command, "key": key}}
 
     def tickets(self) -> list[dict[str, Any]]:
         """The copy, as it will be once the queue has been sent."""
@@ -108,21 +132,33 @@ class Device:
         rows = self._store.execute("SELECT command, answer FROM commands WHERE answer IS NOT NULL ORDER BY place")
         return [(json.loads(command), json.loads(answer)) for command, answer in rows]
 
+    def uploads(self) -> list[str]:
+        """The keys of the files that have not arrived."""
+        return [key for (key,) in self._store.execute("SELECT key FROM files ORDER BY rowid")]
+
     def forget(self, key: str) -> None:
-        """Removes a command: the user has seen what became of it."""
-        self._store.execute("DELETE FROM commands WHERE key = ?", (key,))
+        """Removes a command, and its file: the user has seen what became of it."""
+        with self._transaction() as store:
+            store.execute("DELETE FROM commands WHERE key = ?", (key,))
+            store.execute("DELETE FROM files WHERE key = ?", (key,))
 
     async def sync(self) -> None:
         """Sends the queue and catches up. Raises `NotNow` and `SignedOut`; call it again after either."""
         try:
-            while waiting := self.waiting()[:COMMANDS_MAX]:
-                await self._send([command for _, command in waiting])
+            await self._send_all()
             if self._state("cursor") is None:
                 await self._read_all()
             while not await self._catch_up():
                 await self._read_all()
+            while (sent := self._to_upload()) is not None:
+                await self._upload(*sent)
+                await self._send_all()
         except httpx.HTTPError as error:
             raise NotNow(str(error) or type(error).__name__) from error
+
+    async def _send_all(self) -> None:
+        while waiting := self.waiting()[:COMMANDS_MAX]:
+            await self._send([command for _, command in waiting])
 
     async def _send(self, commands: list[dict[str, Any]]) -> None:
         """Sends commands. One that the server cannot read spoils a whole request, so the halves are sent then, until
@@ -144,6 +180,11 @@ class Device:
             for result in payload["results"]:
                 if result["outcome"] in ("APPLIED", "REPLAYED"):
                     store.execute("DELETE FROM commands WHERE key = ?", (result["key"],))
+                    if result["uploadUrl"] is None:  # it is no file, or has arrived before
+                        store.execute("DELETE FROM files WHERE key = ?", (result["key"],))
+                    else:
+                        url = (result["uploadUrl"], result["key"])
+                        store.execute("UPDATE files SET url = ? WHERE key = ?", url)
                 else:
                     self._settle(result)
                 if result["ticket"]:
@@ -152,6 +193,48 @@ class Device:
     def _settle(self, result: dict[str, Any]) -> None:
         """Sets a command aside with its result."""
         self._store.execute("UPDATE commands SET answer = ? WHERE key = ?", (json.dumps(result), result["key"]))
+
+    def _to_upload(self) -> tuple[str, str, bytes, dict[str, Any]] | None:
+        """A file that the server has said where to upload: its key and URL, the bytes, and the command."""
+        found = self._store.execute("SELECT key, url, data, command FROM files WHERE url IS NOT NULL LIMIT 1")
+        for key, url, data, command in found:
+            return key, url, data, json.loads(command)
+        return None
+
+    async def _upload(self, key: str, url: str, data: bytes, command: dict[str, Any]) -> None:
+        """Uploads a file by the tus protocol, from where the server has it. The URL is the credential."""
+        at, headers = urljoin(f"{self._url}/", url), {"Tus-Resumable": "1.0.0"}
+        response = await self._client.head(at, headers=headers)
+        if response.status_code == 200 and int(response.headers["Upload-Offset"]) < len(data):
+            offset = response.headers["Upload-Offset"]
+            headers |= {"Upload-Offset": offset, "Content-Type": "application/offset+octet-stream"}
+            response = await self._client.patch(at, content=data[int(offset) :], headers=headers)
+        if response.status_code in (200, 204):
+            if int(response.headers["Upload-Offset"]) == len(data):
+                self._store.execute("DELETE FROM files WHERE key = ?", (key,))
+        elif response.status_code == 404:
+            self._attach_anew(key, command)
+        elif response.status_code in PASSING or response.status_code >= 500:
+            raise NotNow(f"HTTP {response.status_code}")
+        else:
+            self._refuse_file(key, command, f"HTTP {response.status_code}: the file was refused.")
+
+    def _attach_anew(self, key: str, command: dict[str, Any]) -> None:
+        """Queues the command of a file with a new key: the upload has expired."""
+        anew = command["attachment"]["key"] = str(uuid.uuid4())
+        text = json.dumps(command)
+        with self._transaction() as store:
+            store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (anew, text))
+            store.execute("UPDATE files SET key = ?, command = ?, url = NULL WHERE key = ?", (anew, text, key))
+
+    def _refuse_file(self, key: str, command: dict[str, Any], message: str) -> None:
+        """Sets the command of a file aside that the server does not take, with the reason."""
+        answer = json.dumps(_rejected(command, message))
+        with self._transaction() as store:
+            store.execute("UPDATE files SET url = NULL WHERE key = ?", (key,))
+            store.execute(
+                "INSERT INTO commands (key, command, answer) VALUES (?, ?, ?)", (key, json.dumps(command), answer)
+            )
 
     async def _read_all(self) -> None:
         """Reads the copy anew. Its cursor is the one of the first page: later events replace older versions."""
@@ -258,12 +341,23 @@ def _check(response: httpx.Response) -> Any:
     return body
 
 
+def queue(device: Device, kind: str, *given: str) -> None:
+    """Queues a command of the command line: its fields are `name=value`, and a file is its path."""
+    fields = dict(each.split("=", 1) for each in given)
+    if kind != "attachment":
+        device.do(kind, **fields)
+        return
+    file = Path(fields.pop("file"))
+    content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    device.attach(file.read_bytes(), **{"name": file.name, "contentType": content_type} | fields)
+
+
 async def main(url: str, path: str, *command: str) -> None:
     """Queues the command, if there is one, and prints the copy and what waits once it is in step."""
     async with httpx.AsyncClient(timeout=30) as client:
         device = Device(path, url, lambda: os.environ["DEVICE_TOKEN"], client)
         if command:
-            device.do(command[0], **dict(each.split("=", 1) for each in command[1:]))
+            queue(device, *command)
         try:
             await device.sync()
         except NotNow as error:
