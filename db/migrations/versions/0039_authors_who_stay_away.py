@@ -5,7 +5,6 @@ Revision ID: 0039
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from alembic import op
 
 from db.postgres.indexes import drop_index, make_index
@@ -26,22 +25,22 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():  # a transaction cannot use a value that it has added
         for value in _ADDED:
             op.execute(f"ALTER TYPE webhook_suspension ADD VALUE IF NOT EXISTS '{value}'")
-    op.add_column("webhooks", sa.Column("author_email", sa.Text(), nullable=True))
-    for name in ("renewed_at", "warned_at"):
-        op.add_column("webhooks", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
-    op.add_column("push_subscriptions", sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=True))
-    # Whose access ends here by itself has no time: those of API keys, and of admins who sign in here. Of a technician
-    # it is not known how they have signed in, unless they have never done so here.
-    op.execute(
-        "UPDATE webhooks SET renewed_at = now()"
-        r" WHERE api_key_id IS NULL AND NOT (author_role = 'ADMIN' AND author_id LIKE 'adm\_%')"
-    )
-    op.execute(
-        "UPDATE push_subscriptions SET renewed_at = now()"
-        r" WHERE owner LIKE 'ADMIN:%' AND owner NOT LIKE 'ADMIN:adm\_%' OR owner LIKE 'TECHNICIAN:%'"
-        " AND NOT EXISTS (SELECT FROM sessions WHERE 'TECHNICIAN:' || technician_id = owner)"
-    )
+    for column in ("author_email text", "renewed_at timestamptz", "warned_at timestamptz"):
+        op.execute(f"ALTER TABLE webhooks ADD COLUMN IF NOT EXISTS {column}")
+    op.execute("ALTER TABLE push_subscriptions ADD COLUMN IF NOT EXISTS renewed_at timestamptz")
     make_index("ix_push_subscriptions_renewed_at", "push_subscriptions USING btree (renewed_at)")
+    # Only now, when nobody is locked out any more. Whose access ends here by itself has no time: those of API keys, and
+    # of admins who sign in here. Of a technician it is not known how they have signed in, unless they have never done
+    # so here.
+    op.execute(
+        "UPDATE webhooks SET renewed_at = now() WHERE renewed_at IS NULL"
+        r" AND api_key_id IS NULL AND NOT (author_role = 'ADMIN' AND author_id LIKE 'adm\_%')"
+    )
+    op.execute(
+        "UPDATE push_subscriptions SET renewed_at = now() WHERE renewed_at IS NULL"
+        r" AND (owner LIKE 'ADMIN:%' AND owner NOT LIKE 'ADMIN:adm\_%' OR owner LIKE 'TECHNICIAN:%'"
+        " AND NOT EXISTS (SELECT FROM sessions WHERE 'TECHNICIAN:' || technician_id = owner))"
+    )
 
 
 def downgrade() -> None:
