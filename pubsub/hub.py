@@ -24,7 +24,6 @@ from typing import Final, NamedTuple
 from db.events.event import Entry
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
 from db.metrics import Histogram
-from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from db.stream_filter import QuickTest
 from pubsub.bell import Bell
@@ -33,13 +32,12 @@ from pubsub.presence import Presences
 from pubsub.presence_watch import PresenceWatch
 from pubsub.routes import ByRoute
 from pubsub.send_queue import QUEUE_BYTES_MAX
-from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
+from pubsub.subscriber import DELIVERED, Subscriber, SubscriptionHandle, available, failing
 from pubsub.tail import Batch, Tail
 from pubsub.windows import WindowFeed, Windows
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = 0.5
 HELD_MAX: Final = 10_000  # messages held back for a subscriber during its replay
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
 REPLAYS_AT_ONCE: Final = 3
@@ -198,7 +196,8 @@ class _Family:
     async def _deliver_portion(self, waiting: Sequence[_Waiting]) -> None:
         batches = {each.event: each.batch for each in waiting}
         groups = list(dict.fromkeys(group for each in waiting for group in each.groups))
-        found = await self._found(list(batches), [group.feed for group in groups])
+        feeds = [group.feed for group in groups]
+        found = await available(lambda: feeds[0].of_all(list(batches), feeds), "look up new events")
         # Batch by batch: a cursor names the batch that its event is in, so a batch must be delivered before the next
         # one.
         for message in sorted(found, key=lambda message: batches[message.event].number):
@@ -207,15 +206,6 @@ class _Family:
             payload = groups[0].feed.with_cursor(message.payload, position.sealed(self._cursors))
             for index in message.feeds:
                 groups[index].deliver(batch, payload, position)
-
-    async def _found(self, events: Sequence[str], feeds: Sequence[Feed]) -> list[Message]:
-        while True:
-            try:
-                return await feeds[0].of_all(events, feeds)
-            except UNAVAILABLE as error:
-                if not is_logged(error):
-                    logger.warning("cannot look up new events: %s", error or type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
 
 
 class Watch:

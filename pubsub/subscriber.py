@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -19,6 +19,10 @@ from pubsub.tail import Tail
 logger = logging.getLogger(__name__)
 
 DELIVERED: Final = Counter("callout_messages_delivered", "Messages about live events, one for each subscriber.")
+
+T = TypeVar("T")
+
+RETRY_SECONDS: Final = 0.5
 
 UNAVAILABLE: Final = (
     OSError,
@@ -96,3 +100,14 @@ def failing(subscriber: Subscriber) -> Iterator[None]:
     except Exception:
         logger.exception("cannot start a subscription")
         subscriber.fail()
+
+
+async def available(look_up: Callable[[], Awaitable[T]], what: str) -> T:
+    """What a look-up returns, as soon as the database is available. `what` says in the log what it does."""
+    while True:
+        try:
+            return await look_up()
+        except UNAVAILABLE as error:
+            if not is_logged(error):
+                logger.warning("cannot %s: %s", what, error or type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)

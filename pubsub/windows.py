@@ -20,13 +20,12 @@ from typing import Final, TypeVar
 
 from db.events.event import Entry, Event
 from db.events.stream_cursor import StreamCursors, StreamPosition
-from db.postgres.outage import is_logged
 from db.stream_filter import QuickTest
 from pubsub.presence import Presences
 from pubsub.presence_watch import PresencePayloads, PresenceWatch
 from pubsub.quota import Quota
 from pubsub.routes import ByRoute
-from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
+from pubsub.subscriber import DELIVERED, Subscriber, SubscriptionHandle, available, failing
 from pubsub.tail import Batch, Tail
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATCH_SECONDS: Final = 0.25  # between two patches of a window
-RETRY_SECONDS: Final = 0.5
 EVENTS_MAX: Final = 1_000  # that wait for a look-up; with more, the whole list is read
 
 
@@ -250,14 +248,8 @@ class _Window:
 
     async def _available(self, look_up: Callable[[str], Awaitable[T]]) -> T:
         """What a look-up at the tail's position returns, as soon as the database is available."""
-        while True:
-            try:
-                # Every event up to this position has been added; later ones may be, and are looked at again.
-                return await look_up(self._tail.position)
-            except UNAVAILABLE as error:
-                if not is_logged(error):
-                    logger.warning("cannot read a window: %s", error or type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
+        # Every event up to this position has been added; later ones may be, and are looked at again.
+        return await available(lambda: look_up(self._tail.position), "read a window")
 
 
 class Windows:

@@ -122,6 +122,16 @@ class GraphQLEndpoint:
         found = await self._fetched(request, method, viewer, info, charge)
         if isinstance(found, Answer):
             return found
+        return await self._executed(found, request, viewer, info, charge)
+
+    async def _executed(
+        self,
+        found: tuple[Document, OperationDefinitionNode],
+        request: GraphQLRequest,
+        viewer: Viewer,
+        info: RequestInfo,
+        charge: Charge,
+    ) -> Answer:
         answer = await self._engine.execute(*found, request.variables, viewer, info.id, Peer(info.client), charge)
         return answer.extended(request, charge, info.trace_id)
 
@@ -189,12 +199,9 @@ class GraphQLEndpoint:
         assert found is not None and isinstance(request, GraphQLRequest)
         try:
             with charge:
-                answer = await self._engine.execute(
-                    *found, request.variables, viewer, info.id, Peer(info.client), charge
-                )
+                return await self._executed(found, request, viewer, info, charge)
         except RateLimited as error:
             return refusal([error], info.id)
-        return answer.extended(request, charge, info.trace_id)
 
 
 @dataclass(slots=True)
