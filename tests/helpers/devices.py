@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import json
 import os
 import random
+import re
 import shutil
 import signal
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from functools import partial
 from inspect import isawaitable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import httpx
@@ -65,6 +68,12 @@ class Device(ABC):
     async def do(self, kind: str, **command: Any) -> str:
         return str(await self._call("do", kind, **command))
 
+    async def attach(self, data: bytes, **command: Any) -> str:
+        return str(await self._call("attach", data, **command))
+
+    async def uploads(self) -> list[str]:
+        return list(await self._call("uploads"))
+
     async def tickets(self) -> list[dict[str, Any]]:
         return list(await self._call("tickets"))
 
@@ -82,7 +91,7 @@ class Device(ABC):
         await self._call("sync")
 
     @abstractmethod
-    async def _call(self, method: str, *arguments: str, **command: Any) -> Any: ...
+    async def _call(self, method: str, *arguments: str | bytes, **command: Any) -> Any: ...
 
 
 OpenDevice = Callable[[str, str, str], AbstractAsyncContextManager[Device]]
@@ -93,7 +102,7 @@ class PythonDevice(Device):
     def __init__(self, device: Any) -> None:
         self._device = device
 
-    async def _call(self, method: str, *arguments: str, **command: Any) -> Any:
+    async def _call(self, method: str, *arguments: str | bytes, **command: Any) -> Any:
         answer = getattr(self._device, method)(*arguments, **command)
         return await answer if isawaitable(answer) else answer
 
@@ -113,9 +122,10 @@ class NodeDevice(Device):
     async def set_cursor(self, cursor: str) -> None:
         await self._call("setCursor", cursor)
 
-    async def _call(self, method: str, *arguments: str, **command: Any) -> Any:
+    async def _call(self, method: str, *arguments: str | bytes, **command: Any) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None
-        call = [method, *arguments, *([command] if command else [])]
+        texts = [b64encode(each).decode() if isinstance(each, bytes) else each for each in arguments]
+        call = [method, *texts, *([command] if command else [])]
         self._process.stdin.write(json.dumps(call).encode() + b"\n")
         async with asyncio.timeout(3 * WITHIN):
             line = await self._process.stdout.readline()
@@ -187,6 +197,90 @@ async def check_offline_work(api: Api, technician: str, database: Database, open
         await api.done("ticketAssign", "__typename", ticketId=mine, technicianId=None)
         await device.sync()
         assert [ticket["id"] for ticket in await device.tickets()] == [taken]
+
+
+class Cut:
+    """A connection's writer that cuts it once the client has sent more than `left` bytes over all of them. `offsets`
+    has those from which the client has uploaded."""
+
+    left, sent = 0, 0
+    offsets: ClassVar[list[int]] = []
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def write(self, data: bytes) -> None:
+        if Cut.sent + len(data) > Cut.left:
+            self._writer.close()
+            raise ConnectionResetError
+        Cut.sent += len(data)
+        Cut.offsets += map(int, re.findall(rb"\r\nupload-offset: (\d+)\r\n", data.lower()))
+        self._writer.write(data)
+
+    @classmethod
+    def after(cls, left: int) -> None:
+        cls.left, cls.sent, cls.offsets = left, 0, []
+
+
+async def in_step(device: Device) -> None:
+    """Tries until the device is in step: the server may be busy with what was cut off."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            try:
+                return await device.sync()
+            except EXAMPLE_MODULE.NotNow:
+                await asyncio.sleep(0.05)
+
+
+async def check_photos(api: Api, technician: str, database: Database, open_device: OpenDevice) -> None:
+    """A photo that was taken offline is uploaded, and the upload goes on where the line was cut. One that has expired
+    is attached anew; one that the server refuses is the user's to see."""
+    ticket = await api.new_ticket(technicianId=technician)
+    photo = b"\x89PNG\r\n" + os.urandom(3_000_000)
+    Cut.after(2_200_000)
+
+    async def connect() -> tuple[asyncio.StreamReader, Any]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(api.server.url).port)
+        return reader, Cut(writer)
+
+    line = Proxy(connect)
+    async with (
+        api.technician(technician) as tess,
+        line.running() as port,
+        open_device("camera", f"http://127.0.0.1:{port}", token_of(tess)) as device,
+    ):
+        described = {"name": "panel.bin", "contentType": "application/octet-stream", "ticketId": ticket}
+        note = await device.do("note", ticketId=ticket, body="See the photo.", internalOnly=False)
+        key = await device.attach(photo, noteKey=note, **described)
+        with pytest.raises(EXAMPLE_MODULE.NotNow):
+            await device.sync()
+        assert (await device.waiting(), await device.uploads()) == ([], [key])  # only the file is left to send
+        Cut.after(20_000_000)
+        await in_step(device)
+        assert (await device.waiting(), await device.uploads(), await device.unsettled()) == ([], [], [])
+        assert 0 not in Cut.offsets
+        sha256 = await database.fetchval("SELECT sha256 FROM attachments WHERE ticket_id = $1::uuid", ticket[4:])
+        assert sha256 == hashlib.sha256(photo).digest()
+
+        await device.attach(photo, **described)
+        Cut.after(2_200_000)
+        with pytest.raises(EXAMPLE_MODULE.NotNow):
+            await device.sync()
+        await database.execute("DELETE FROM attachments WHERE state = 'UPLOADING'")
+        Cut.after(20_000_000)
+        await in_step(device)
+        arrived = "SELECT count(*) FROM attachments WHERE ticket_id = $1::uuid AND state <> 'UPLOADING'"
+        assert (await device.uploads(), await database.fetchval(arrived, ticket[4:])) == ([], 2)
+
+        refused = await device.attach(b"", **described)
+        await device.sync()
+        ((_, result),) = await device.unsettled()
+        assert (result["key"], result["outcome"], await device.uploads()) == (refused, "REJECTED", [refused])
+        await device.forget(refused)
+        assert await device.uploads() == []
 
 
 async def check_malformed_commands(api: Api, technician: str, database: Database, open_device: OpenDevice) -> None:

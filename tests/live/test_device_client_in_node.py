@@ -15,6 +15,7 @@ from tests.helpers.devices import (
     EXAMPLE_MODULE,
     check_malformed_commands,
     check_offline_work,
+    check_photos,
     check_under_fire,
     compile_device,
     needs_compiler,
@@ -50,6 +51,12 @@ async def test_a_command_that_the_server_cannot_read_holds_up_no_other(
     api: Api, technician: str, database: Database, program: Path
 ) -> None:
     await check_malformed_commands(api, technician, database, partial(node_device, program))
+
+
+async def test_a_photo_that_was_taken_offline_is_uploaded_and_goes_on_where_the_line_was_cut(
+    api: Api, technician: str, database: Database, program: Path
+) -> None:
+    await check_photos(api, technician, database, partial(node_device, program))
 
 
 async def test_a_device_says_why_it_cannot_go_on(api: Api, technician: str, program: Path) -> None:
