@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tickets (id TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
     place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, command TEXT NOT NULL, answer TEXT);
-CREATE TABLE IF NOT EXISTS files (key TEXT PRIMARY KEY, command TEXT NOT NULL, data BLOB NOT NULL, url TEXT);
+CREATE TABLE IF NOT EXISTS files (key TEXT PRIMARY KEY, data BLOB NOT NULL, url TEXT);
 """
 
 
@@ -88,27 +88,24 @@ class Device:
     def do(self, kind: str, **command: Any) -> str:
         """Queues a command, such as `do("resolve", ticketId=…, resolution=…)`, and returns its key. It shows in
         `tickets` at once."""
-        key, queued = self._command(kind, command)
-        self._store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (key, json.dumps(queued)))
-        return key
+        return self._queue(kind, command)
 
     def attach(self, data: bytes, **command: Any) -> str:
-        """Queues a file, such as `attach(photo, name="panel.jpg", contentType="image/jpeg", ticketId=…)`, and returns
-        the command's key. It is uploaded after everything else."""
+        """Queues a file with the command that attaches it, such as `attach(photo, name="panel.jpg",
+        contentType="image/jpeg", ticketId=…)`, and returns the command's key."""
         described = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        key, queued = self._command("attachment", command | described)
-        text = json.dumps(queued)
-        with self._transaction() as store:
-            store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (key, text))
-            store.execute("INSERT INTO files VALUES (?, ?, ?, NULL)", (key, text, data))
-        return key
+        return self._queue("attachment", command | described, data)
 
-    def _command(self, kind: str, command: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """A command, and its new key."""
+    def _queue(self, kind: str, command: dict[str, Any], file: bytes | None = None) -> str:
         key = str(uuid.uuid4())
         found = self._store.execute("SELECT version FROM tickets WHERE id = ?", (command.get("ticketId"),)).fetchone()
         based = {"baseVersion": found[0]} if found and kind in ("note", "status", "resolve") else {}
-        return key, {kind: {"occurredAt": datetime.now(UTC).isoformat(), **based, **command, "key": key}}
+        given = {"key": key, "occurredAt": datetime.now(UTC).isoformat(), **based, **command}
+        with self._transaction() as store:
+            store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (key, json.dumps({kind: given})))
+            if file is not None:
+                store.execute("INSERT INTO files VALUES (?, ?, NULL)", (key, file))
+        return key
 
     def tickets(self) -> list[dict[str, Any]]:
         """The copy, as it will be once the queue has been sent."""
@@ -123,7 +120,7 @@ class Device:
         return list(tickets.values())
 
     def waiting(self) -> list[tuple[int, dict[str, Any]]]:
-        """The commands that have not been sent, or whose answer has not arrived, in order."""
+        """The commands that have not been sent, whose answer has not arrived, or whose file has not, in order."""
         rows = self._store.execute("SELECT place, command FROM commands WHERE answer IS NULL ORDER BY place")
         return [(place, json.loads(command)) for place, command in rows]
 
@@ -132,15 +129,10 @@ class Device:
         rows = self._store.execute("SELECT command, answer FROM commands WHERE answer IS NOT NULL ORDER BY place")
         return [(json.loads(command), json.loads(answer)) for command, answer in rows]
 
-    def uploads(self) -> list[str]:
-        """The keys of the files that have not arrived."""
-        return [key for (key,) in self._store.execute("SELECT key FROM files ORDER BY rowid")]
-
     def forget(self, key: str) -> None:
         """Removes a command, and its file: the user has seen what became of it."""
-        with self._transaction() as store:
-            store.execute("DELETE FROM commands WHERE key = ?", (key,))
-            store.execute("DELETE FROM files WHERE key = ?", (key,))
+        with self._transaction():
+            self._remove(key)
 
     async def sync(self) -> None:
         """Sends the queue and catches up. Raises `NotNow` and `SignedOut`; call it again after either."""
@@ -150,15 +142,17 @@ class Device:
                 await self._read_all()
             while not await self._catch_up():
                 await self._read_all()
-            while (sent := self._to_upload()) is not None:
-                await self._upload(*sent)
+            while (file := self._to_upload()) is not None:
+                await self._upload(*file)
                 await self._send_all()
         except httpx.HTTPError as error:
             raise NotNow(str(error) or type(error).__name__) from error
 
     async def _send_all(self) -> None:
-        while waiting := self.waiting()[:COMMANDS_MAX]:
-            await self._send([command for _, command in waiting])
+        unsent = """SELECT command FROM commands WHERE answer IS NULL
+            AND key NOT IN (SELECT key FROM files WHERE url IS NOT NULL) ORDER BY place LIMIT ?"""
+        while rows := self._store.execute(unsent, (COMMANDS_MAX,)).fetchall():
+            await self._send([json.loads(command) for (command,) in rows])
 
     async def _send(self, commands: list[dict[str, Any]]) -> None:
         """Sends commands. One that the server cannot read spoils a whole request, so the halves are sent then, until
@@ -172,69 +166,66 @@ class Device:
                 await self._send(commands[:half])
                 await self._send(commands[half:])
             else:
-                self._settle(_rejected(commands[0], str(error)))
+                ((_, given),) = commands[0].items()
+                self._settle(_rejected(given["key"], str(error)))
             return
         if payload["userErrors"]:
             raise SignedOut(payload["userErrors"][0]["message"])
         with self._transaction() as store:
             for result in payload["results"]:
-                if result["outcome"] in ("APPLIED", "REPLAYED"):
-                    store.execute("DELETE FROM commands WHERE key = ?", (result["key"],))
-                    if result["uploadUrl"] is None:  # it is no file, or has arrived before
-                        store.execute("DELETE FROM files WHERE key = ?", (result["key"],))
-                    else:
-                        url = (result["uploadUrl"], result["key"])
-                        store.execute("UPDATE files SET url = ? WHERE key = ?", url)
-                else:
+                if result["outcome"] not in ("APPLIED", "REPLAYED"):
                     self._settle(result)
+                elif result["uploadUrl"] is not None:
+                    store.execute("UPDATE files SET url = ? WHERE key = ?", (result["uploadUrl"], result["key"]))
+                else:
+                    self._remove(result["key"])
                 if result["ticket"]:
                     self._keep(result["ticket"])
+
+    def _remove(self, key: str) -> None:
+        for table in ("commands", "files"):
+            self._store.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
 
     def _settle(self, result: dict[str, Any]) -> None:
         """Sets a command aside with its result."""
         self._store.execute("UPDATE commands SET answer = ? WHERE key = ?", (json.dumps(result), result["key"]))
 
-    def _to_upload(self) -> tuple[str, str, bytes, dict[str, Any]] | None:
-        """A file that the server has said where to upload: its key and URL, the bytes, and the command."""
-        found = self._store.execute("SELECT key, url, data, command FROM files WHERE url IS NOT NULL LIMIT 1")
-        for key, url, data, command in found:
-            return key, url, data, json.loads(command)
-        return None
+    def _to_upload(self) -> tuple[str, str, bytes] | None:
+        """The key of a command that has been sent, where to upload its file, and the file."""
+        found: tuple[str, str, bytes] | None = self._store.execute(
+            "SELECT key, url, data FROM files WHERE url IS NOT NULL ORDER BY rowid LIMIT 1"
+        ).fetchone()
+        return found
 
-    async def _upload(self, key: str, url: str, data: bytes, command: dict[str, Any]) -> None:
-        """Uploads a file by the tus protocol, from where the server has it. The URL is the credential."""
+    async def _upload(self, key: str, url: str, data: bytes) -> None:
+        """Uploads what the server does not have yet of a command's file, by the tus protocol
+        (https://tus.io/protocols/resumable-upload), and removes the command. The URL is the credential."""
         at, headers = urljoin(f"{self._url}/", url), {"Tus-Resumable": "1.0.0"}
         response = await self._client.head(at, headers=headers)
         if response.status_code == 200 and int(response.headers["Upload-Offset"]) < len(data):
             offset = response.headers["Upload-Offset"]
             headers |= {"Upload-Offset": offset, "Content-Type": "application/offset+octet-stream"}
             response = await self._client.patch(at, content=data[int(offset) :], headers=headers)
-        if response.status_code in (200, 204):
-            if int(response.headers["Upload-Offset"]) == len(data):
-                self._store.execute("DELETE FROM files WHERE key = ?", (key,))
-        elif response.status_code == 404:
-            self._attach_anew(key, command)
-        elif response.status_code in PASSING or response.status_code >= 500:
-            raise NotNow(f"HTTP {response.status_code}")
-        else:
-            self._refuse_file(key, command, f"HTTP {response.status_code}: the file was refused.")
+        with self._transaction():
+            if response.status_code in (200, 204):
+                if int(response.headers["Upload-Offset"]) == len(data):
+                    self._remove(key)
+            elif response.status_code == 404:
+                self._queue_anew(key)
+            elif response.status_code in PASSING or response.status_code >= 500:
+                raise NotNow(f"HTTP {response.status_code}")
+            else:
+                self._store.execute("UPDATE files SET url = NULL WHERE key = ?", (key,))
+                self._settle(_rejected(key, f"The file was refused: HTTP {response.status_code}."))
 
-    def _attach_anew(self, key: str, command: dict[str, Any]) -> None:
-        """Queues the command of a file with a new key: the upload has expired."""
-        anew = command["attachment"]["key"] = str(uuid.uuid4())
-        text = json.dumps(command)
-        with self._transaction() as store:
-            store.execute("INSERT INTO commands (key, command) VALUES (?, ?)", (anew, text))
-            store.execute("UPDATE files SET key = ?, command = ?, url = NULL WHERE key = ?", (anew, text, key))
-
-    def _refuse_file(self, key: str, command: dict[str, Any], message: str) -> None:
-        """Sets the command of a file aside that the server does not take, with the reason."""
-        answer = json.dumps(_rejected(command, message))
-        with self._transaction() as store:
-            store.execute("UPDATE files SET url = NULL WHERE key = ?", (key,))
-            store.execute(
-                "INSERT INTO commands (key, command, answer) VALUES (?, ?, ?)", (key, json.dumps(command), answer)
-            )
+    def _queue_anew(self, key: str) -> None:
+        """Gives a command a new key, with which it is sent again: the upload has expired, and so has the attachment."""
+        anew = str(uuid.uuid4())
+        (text,) = self._store.execute("SELECT command FROM commands WHERE key = ?", (key,)).fetchone()
+        command = json.loads(text)
+        command["attachment"]["key"] = anew
+        self._store.execute("UPDATE commands SET key = ?, command = ? WHERE key = ?", (anew, json.dumps(command), key))
+        self._store.execute("UPDATE files SET key = ?, url = NULL WHERE key = ?", (anew, key))
 
     async def _read_all(self) -> None:
         """Reads the copy anew. Its cursor is the one of the first page: later events replace older versions."""
@@ -318,11 +309,10 @@ class Device:
         self._store.execute("COMMIT")
 
 
-def _rejected(command: dict[str, Any], message: str) -> dict[str, Any]:
-    """The result of a command that the server cannot read."""
-    ((_, given),) = command.items()
+def _rejected(key: str, message: str) -> dict[str, Any]:
+    """The result of a command that the server cannot read, or whose file it does not take."""
     errors = [{"message": message}]
-    return {"key": given["key"], "outcome": "REJECTED", "conflicts": [], "ticket": None, "userErrors": errors}
+    return {"key": key, "outcome": "REJECTED", "conflicts": [], "ticket": None, "userErrors": errors}
 
 
 def _check(response: httpx.Response) -> Any:

@@ -339,7 +339,7 @@ export class Device<Kept extends Ticket = Ticket> {
         offset === null
           ? await fetched(url, { method: 'HEAD', headers: TUS })
           : await fetched(url, { method: 'PATCH', headers: from, body: file.slice(offset, offset + PIECE) })
-      if (response.status === 404) return this.#update(key, { uploadUrl: undefined }) // expired: `send` gets another
+      if (response.status === 404) return this.#queueAnew(key)
       if (response.status === 409) offset = null
       else if (response.ok) offset = Number(response.headers.get('Upload-Offset'))
       else if (response.status < 500 && ![408, 423, 429].includes(response.status)) {
@@ -347,6 +347,20 @@ export class Device<Kept extends Ticket = Ticket> {
       } else throw new NotNow(`HTTP ${response.status}`)
     }
     await this.forget(key)
+  }
+
+  /** Gives a command a new key, with which `send` sends it again: the upload has expired, and the attachment with it. */
+  async #queueAnew(key: string): Promise<void> {
+    const anew = crypto.randomUUID()
+    await this.#change(async (stores) => {
+      const queued: Queued | undefined = await done(stores.commands.index('key').get(key))
+      const file: Blob | undefined = await done(stores.files.get(key))
+      if (!queued?.command.attachment || !file) return
+      const { uploadUrl: _, ...kept } = queued
+      const command = { attachment: { ...queued.command.attachment, key: anew } }
+      await done(stores.commands.put({ ...kept, key: anew, command } satisfies Queued))
+      await Promise.all([done(stores.files.delete(key)), done(stores.files.put(file, anew))])
+    })
   }
 
   async #ask(query: string, variables: object): Promise<any> {

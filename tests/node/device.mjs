@@ -14,6 +14,10 @@ if (!globalThis.navigator?.locks) {
 const { name, url, token } = JSON.parse(process.argv[2])
 const device = await Device.open(name, { url, headers: () => ({ Authorization: `Bearer ${token}` }) })
 
+// The bytes of a file come as base64.
+const { attach } = device
+device.attach = (data, given) => attach.call(device, new File([Buffer.from(data, 'base64')], given.name), given)
+
 device.setCursor = (cursor) =>
   new Promise((resolve) => {
     indexedDB.open(name).onsuccess = ({ target: { result: database } }) => {

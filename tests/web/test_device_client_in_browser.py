@@ -43,7 +43,7 @@ class BrowserDevice(Device):
     def __init__(self, page: Page) -> None:
         self._page = page
 
-    async def _call(self, method: str, *arguments: str, **command: Any) -> Any:
+    async def _call(self, method: str, *arguments: str | bytes, **command: Any) -> Any:
         return await self._page.evaluate(CALL, [method, *arguments, *([command] if command else [])])
 
 
