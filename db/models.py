@@ -105,6 +105,10 @@ WEBHOOK_OUTCOME = pg_enum(WebhookOutcome, "webhook_outcome")
 
 NOW = text("now()")
 
+SHORT_PENDING_LIST = {"gin_pending_list_limit": 512}  # kB
+"""For a GIN index that many writes go to. They only add to a list, until one has to merge it into the index: with the
+4 MB that are usual, this one waited for 1.5 s at 150,000 tickets, and for 0.2 s with 512 kB."""
+
 
 class Base(DeclarativeBase):
     metadata = MetaData(
@@ -367,6 +371,7 @@ class TicketRow(Base):
             "creator_id",
             postgresql_using="gin",
             postgresql_ops={"searchable": "gin_trgm_ops"},
+            postgresql_with=SHORT_PENDING_LIST,
         ),
         Index(
             "ix_tickets_search_pairs",
@@ -378,6 +383,7 @@ class TicketRow(Base):
             "technician_id",
             "creator_id",
             postgresql_using="gin",
+            postgresql_with=SHORT_PENDING_LIST,
         ),
     )
 
@@ -510,7 +516,7 @@ class TicketTextRow(Base):
             "ix_ticket_texts_words",
             "words",
             postgresql_using="gin",
-            postgresql_with={"gin_pending_list_limit": 512},
+            postgresql_with=SHORT_PENDING_LIST,
         ),
     )
 

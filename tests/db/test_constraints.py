@@ -146,3 +146,13 @@ async def test_an_event_cannot_be_deleted_before_it_is_folded_into_all_counts(
         assert refused.value.constraint_name == "ticket_events_counted"
         await database.execute(f"UPDATE event_log SET {taken_in} = {later}")
     assert await database.execute("DELETE FROM ticket_events WHERE ticket_id = $1", rows["ticket"]) == "DELETE 1"
+
+
+async def test_no_write_merges_a_long_list_into_the_indexes_of_searches(database: Database) -> None:
+    """Each write of a ticket adds to these, and one of many has to merge what waits."""
+    rows = await database.fetch(
+        "SELECT index.relname, index.reloptions FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid"
+        " JOIN pg_am ON pg_am.oid = index.relam WHERE amname = 'gin' AND indrelid::regclass::text LIKE 'ticket%'"
+    )
+    assert {row["relname"] for row in rows} >= {"ix_tickets_search", "ix_tickets_search_pairs"}
+    assert all("gin_pending_list_limit=512" in (row["reloptions"] or ()) for row in rows)

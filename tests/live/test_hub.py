@@ -594,7 +594,7 @@ OUTAGES = (
 async def test_a_group_continues_after_an_outage_without_gap_or_repeat(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("pubsub.subscriber.RETRY_SECONDS", 0.001)
     feed = log.feed(at_once=2)
     reader = await log.followed(feed)
     feed.failures = [None, *OUTAGES]

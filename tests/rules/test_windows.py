@@ -139,7 +139,7 @@ class Scene:
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     monkeypatch.setattr(windows, "PATCH_SECONDS", 0.01)
-    monkeypatch.setattr(windows, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("pubsub.subscriber.RETRY_SECONDS", 0.01)
     return Scene()
 
 
