@@ -61,7 +61,7 @@ WHEN (OLD.name IS DISTINCT FROM NEW.name AND NEW.erased_at IS NULL) EXECUTE FUNC
 
 
 # What a GIN index is to take waits in a list, which the write that fills it up has to merge into the index: with 4 MB,
-# that took a second and a half with 150,000 tickets, and almost five with a million.
+# that took a second and a half at 150,000 tickets.
 _SHORT_LIST = "gin_pending_list_limit='512'"
 
 
