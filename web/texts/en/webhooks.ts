@@ -24,6 +24,8 @@ export const webhooks = {
     INVALID: "The document is not valid any more, costs too much, or reads what its author may not.",
     TOO_LARGE: "A message is larger than a webhook may send.",
     ERASED: "It had personal data of a customer who was erased.",
+    AUTHOR_AWAY: "Its author has not signed in for too long.",
+    ON_REQUEST: "Somebody has suspended it.",
   },
   suspendedAt: "Suspended since",
   failures: "Failures in a row",

@@ -26,6 +26,8 @@ export const webhooks: Translated<typeof english> = {
     INVALID: "Le document n’est plus valide, coûte trop, ou lit ce que son auteur ne peut pas lire.",
     TOO_LARGE: "Un message est plus grand que ce qu’un webhook peut envoyer.",
     ERASED: "Il contenait des données personnelles d’un client qui a été effacé.",
+    AUTHOR_AWAY: "Son auteur ne s’est pas connecté depuis trop longtemps.",
+    ON_REQUEST: "Quelqu’un l’a suspendu.",
   },
   suspendedAt: "Suspendu depuis",
   failures: "Échecs de suite",
