@@ -210,6 +210,25 @@ class OpenDraft<Value> implements Draft<Value> {
   }
 }
 
+/** What is typed into a form that the browser must not store, as it is a secret. A reload loses it. */
+export function unstoredDraft<Value>(initial: Value): Draft<Value> {
+  const value = signal(initial);
+  let key = crypto.randomUUID();
+  return {
+    value,
+    get key() {
+      return key;
+    },
+    restored: false,
+    kept: signal(true),
+    change: (changed) => value.value = changed,
+    discard() {
+      key = crypto.randomUUID();
+      value.value = initial;
+    },
+  };
+}
+
 /** Locks a draft for this tab. Returns the function that releases it, or null if another tab has it. */
 function lock(id: string, patient: boolean): Promise<(() => void) | null> {
   const options = patient ? { signal: AbortSignal.timeout(LOCK_MILLISECONDS) } : { ifAvailable: true };

@@ -1,9 +1,10 @@
 /** A form for what an object has: its fields, what the server objects to beside each, and a draft until it is saved. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { type Control as ControlAttributes, Field, type Option, Options, useErrorFocus } from "../../design/field.tsx";
-import { type Draft, useDraft } from "../../shared/drafts.ts";
+import { type Draft, unstoredDraft, useDraft } from "../../shared/drafts.ts";
 import { errorsByField, type FieldErrors, type UserError } from "../../shared/field_errors.ts";
 import { persistently } from "../../shared/saving.ts";
 import { records as texts } from "../../texts/records.ts";
@@ -37,6 +38,10 @@ interface RecordFormProps<Values> {
    * colleague's change of another one stays. */
   save: (values: Values, key: string, changes: Partial<Values>) => Promise<Saved>;
   saved: () => void;
+  /** Whether what is typed is a secret, which the browser must not store. */
+  secret?: boolean;
+  /** Draws the form's controls, in place of one for each field. */
+  body?: (values: Values, change: (name: keyof Values & string, value: unknown) => void) => ComponentChildren;
   /** What has become of it, such as that it was saved before the form was made anew. */
   note?: string;
 }
@@ -45,9 +50,8 @@ export function RecordForm<Values extends object>(props: RecordFormProps<Values>
   // While the person has changed nothing, the form follows the object.
   const initial = useSignal(props.initial);
   const follow = () => initial.value = props.initial;
-  return (
-    <DraftForm {...props} key={textOf(initial.value)} initial={initial.value} now={props.initial} follow={follow} />
-  );
+  const Form = props.secret ? SecretForm<Values> : DraftForm<Values>;
+  return <Form {...props} key={textOf(initial.value)} initial={initial.value} now={props.initial} follow={follow} />;
 }
 
 interface DraftFormProps<Values> extends RecordFormProps<Values> {
@@ -62,8 +66,13 @@ function DraftForm<Values extends object>(props: DraftFormProps<Values>) {
   return draft === null ? null : <OpenForm {...props} draft={draft} />;
 }
 
+function SecretForm<Values extends object>(props: DraftFormProps<Values>) {
+  const [draft] = useState(() => unstoredDraft<Typed<Values>>({ values: props.initial, initial: props.initial }));
+  return <OpenForm {...props} draft={draft} />;
+}
+
 function OpenForm<Values extends object>(
-  { draft, fields, button, save, saved, note = "", now, follow }: DraftFormProps<Values> & {
+  { draft, fields, button, save, saved, secret, body, note = "", now, follow }: DraftFormProps<Values> & {
     draft: Draft<Typed<Values>>;
   },
 ) {
@@ -92,6 +101,7 @@ function OpenForm<Values extends object>(
       errors.value = errorsByField(userErrors, fields.map(({ name }) => name));
       if (userErrors.length === 0) {
         draft.discard();
+        changed.value = false;
         saved();
       }
     } catch (error) {
@@ -106,8 +116,8 @@ function OpenForm<Values extends object>(
     draft.change({ values: { ...values, [name]: value }, initial });
   };
   return (
-    <form ref={form} class="form" onSubmit={send} noValidate>
-      {fields.map((field) => (
+    <form ref={form} class="form" onSubmit={send} noValidate autocomplete={secret ? "off" : undefined}>
+      {body !== undefined ? body(values, change) : fields.map((field) => (
         <Control
           key={field.name}
           field={field}
