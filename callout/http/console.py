@@ -39,6 +39,7 @@ STAFF_PATHS: Final = (
     "/deliveries",
     "/settings",
     "/technicians",
+    "/admins",
     "/keys",
     "/audit",
 )

@@ -9,6 +9,8 @@ import { pageOf } from "./shell/page_of.tsx";
 import { Shell } from "./shell/shell.tsx";
 import { readViewer } from "./viewer.ts";
 
+const AdminDetails = pageOf(() => import("./people/admin_page.tsx"));
+const AdminList = pageOf(() => import("./people/admin_list.tsx"));
 const ArticleDetails = pageOf(() => import("./articles/article_page.tsx"));
 const ArticleList = pageOf(() => import("./articles/article_list.tsx"));
 const AuditList = pageOf(() => import("./audit/audit_list.tsx"));
@@ -22,8 +24,12 @@ const MessageDetails = pageOf(() => import("./inbox/message_page.tsx"));
 const MessageList = pageOf(() => import("./inbox/message_list.tsx"));
 const NewTicket = pageOf(() => import("./new_ticket/new_ticket.tsx"));
 const NewWebhook = pageOf(() => import("./webhooks/new_webhook.tsx"));
+const OwnSessions = pageOf(() => import("./people/own_sessions.tsx"));
 const PropertyDetails = pageOf(() => import("./properties/property_page.tsx"));
 const PropertyList = pageOf(() => import("./properties/property_list.tsx"));
+const SupportSettings = pageOf(() => import("./settings/support_page.tsx"));
+const TechnicianDetails = pageOf(() => import("./people/technician_page.tsx"));
+const TechnicianList = pageOf(() => import("./people/technician_list.tsx"));
 const TicketPage = pageOf(() => import("./ticket/ticket_page.tsx"));
 const WebhookDetails = pageOf(() => import("./webhooks/webhook_page.tsx"));
 const WebhookList = pageOf(() => import("./webhooks/webhook_list.tsx"));
@@ -56,6 +62,12 @@ render(
         <Route path="/keys/webhooks/:id" component={WebhookDetails} />
         <Route path="/keys/:id" component={KeyDetails} />
         <Route path="/audit" component={AuditList} />
+        <Route path="/settings" component={SupportSettings} />
+        <Route path="/settings/sessions" component={OwnSessions} />
+        <Route path="/technicians" component={TechnicianList} />
+        <Route path="/technicians/:id" component={TechnicianDetails} />
+        <Route path="/admins" component={AdminList} />
+        <Route path="/admins/:id" component={AdminDetails} />
         <Route default component={Missing} />
       </Router>
     </Shell>

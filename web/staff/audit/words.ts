@@ -15,10 +15,12 @@ const NAMES = ["name", "problem", "address", "url", "email"];
 const PAGES: Partial<Record<Entry["objectKind"], string>> = {
   CUSTOMER: "/customers",
   PROPERTY: "/properties",
+  TECHNICIAN: "/technicians",
   ARTICLE: "/articles",
   INBOUND_MESSAGE: "/inbox",
   API_KEY: "/keys",
   WEBHOOK: "/keys/webhooks",
+  ADMIN: "/admins",
 };
 
 /** “Email: from “ann@old.example” to “ann@new.example””. */

@@ -16,6 +16,9 @@ export const PAGES: readonly PageLink[] = [
   { href: "/articles", name: texts.pages.articles, sign: "articles" },
   { href: "/inbox", name: texts.pages.inbox, sign: "inbox" },
   { href: "/deliveries", name: texts.pages.deliveries, sign: "deliveries" },
+  { href: "/settings", name: texts.pages.settings, sign: "settings" },
+  { href: "/technicians", name: texts.pages.technicians, sign: "technicians" },
+  { href: "/admins", name: texts.pages.admins, sign: "admins" },
   { href: "/keys", name: texts.pages.keys, sign: "keys" },
   { href: "/audit", name: texts.pages.audit, sign: "audit" },
 ];

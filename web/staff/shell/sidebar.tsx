@@ -163,6 +163,7 @@ function PersonMenu({ help }: { help: () => void }) {
             ))}
           </select>
         </label>
+        <a class="button" href="/settings/sessions" onClick={() => menu.current!.open = false}>{texts.sessions}</a>
         <button type="button" class="button" onClick={help}>{texts.help}</button>
         {people.value !== null && people.value.length > 0 && (
           <form class="field" method="post" action="/demo/sign-in">

@@ -19,6 +19,7 @@ export const shell = {
   },
   menu: "Menu",
   you: "You",
+  sessions: "Where you are signed in",
   signOut: "Sign out",
   losesDrafts: (number: number) =>
     `${count(number, "draft", "drafts")} that you have not sent will be deleted. Sign out?`,

@@ -20,6 +20,7 @@ export const shell: Translated<typeof english> = {
   },
   menu: "Menu",
   you: "Vous",
+  sessions: "Vos sessions",
   signOut: "Se déconnecter",
   losesDrafts: (number) =>
     `${

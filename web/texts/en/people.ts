@@ -1,0 +1,68 @@
+import { count } from "../language.ts";
+
+export const people = {
+  name: "Name",
+  email: "Email",
+  phone: "Phone",
+  emailHint: "Sign-in links are mailed to this address.",
+  active: "Active",
+  inactive: "Inactive",
+  everybody: "Active and inactive",
+  activity: "Active or inactive",
+  onFile: "On file",
+  access: "Access",
+  signedIn: "Signed in on",
+  technicians: {
+    title: "Technicians",
+    new: "New technician",
+    add: "Add the technician",
+    searchHint: "Name, e-mail or phone",
+    total: (number: number) => count(number, "technician", "technicians"),
+    noneYet: "There are no technicians yet. Add the first, so that tickets can be assigned.",
+    open: (number: number) => count(number, "open ticket", "open tickets"),
+    workload: "Workload",
+    inStatus: (number: number, status: string) => `${status}: ${number}`,
+    idle: "No open tickets.",
+    deactivate: "Deactivate the technician",
+    deactivateText: (openTickets: number) =>
+      "Once deactivated, the technician is signed out everywhere, gets no more notifications, and cannot be assigned. " +
+      (openTickets === 0
+        ? "They have no open tickets."
+        : `Their ${count(openTickets, "open ticket stays", "open tickets stay")} assigned to them until you assign ` +
+          "somebody else."),
+    deactivateQuestion: (name: string) => `Deactivate ${name}?`,
+    activate: "Reactivate the technician",
+    activateText: "The technician can neither sign in nor be assigned. Once reactivated, they can do both again.",
+  },
+  admins: {
+    title: "Admins",
+    new: "New admin",
+    add: "Add the admin",
+    searchHint: "Name or e-mail",
+    total: (number: number) => count(number, "admin", "admins"),
+    noneYet: "Nobody signs in here as an admin yet.",
+    you: "You",
+    deactivate: "Deactivate the admin",
+    deactivateText: "Once deactivated, the admin is signed out everywhere and cannot sign in any more.",
+    deactivateYourself: "Once deactivated, you are signed out everywhere and cannot sign in any more.",
+    deactivateQuestion: (name: string) => `Deactivate ${name}?`,
+    activate: "Reactivate the admin",
+    activateText: "The admin cannot sign in. Once reactivated, they can again.",
+  },
+  sessions: {
+    title: "Where you are signed in",
+    none: "Not signed in anywhere.",
+    byToken: "You have shown a token, so there are no sessions of yours.",
+    this: "This browser",
+    device: (browser: string, system: string) => `${browser} on ${system}`,
+    unknown: "Unknown browser",
+    lastUsed: "Last used",
+    since: "signed in",
+    end: "Sign out",
+    endOf: (device: string) => `Sign out: ${device}`,
+    endOthers: "Sign out everywhere else",
+    endOthersQuestion: (number: number) => `Sign out in ${count(number, "other browser", "other browsers")}?`,
+    endQuestion: (device: string) => `Sign out ${device}?`,
+    ended: (number: number) => `Signed out in ${count(number, "browser", "browsers")}.`,
+  },
+};

@@ -1,0 +1,82 @@
+import { numberOf } from "../language.ts";
+
+export const settings = {
+  title: "Settings",
+  sections: "Settings",
+  support: "Support",
+  technicians: "Technicians",
+  admins: "Admins",
+  sessions: "Sessions",
+  changed: "Last changed",
+  invalidNumber: (most: number) => `Enter a whole number from 0 to ${numberOf(most)}.`,
+  email: {
+    title: "E-mail",
+    recipients: "Admin recipients",
+    recipientsHint: "One address per line. They are notified as admins: of new tickets, declined ones, and so on.",
+    off: "This server sends no mail: CALLOUT_SMTP_URL is not set.",
+    test: "Send a test mail",
+    testHint: "A test mail goes to every recipient that has been saved.",
+    sent: (recipient: string, said: string) => `Sent to ${recipient}. The mail server said: ${said}`,
+    notSent: (recipient: string, said: string) => `Not sent to ${recipient}: ${said}`,
+  },
+  chat: {
+    title: "Google Chat",
+    isSet: "A webhook URL is set. It is a secret, so it is not shown.",
+    isNotSet: "No webhook URL is set yet. Create one in the space: Apps & integrations → Webhooks.",
+    url: "Webhook URL",
+    newUrl: "Another webhook URL",
+    urlNeeded: "Paste the URL first.",
+    saveUrl: "Save the URL",
+    remove: "Remove the URL",
+    removeQuestion: "Remove the webhook URL? Notifications are not posted to Google Chat any more.",
+    removed: "Removed",
+    enabled: "Post notifications to Google Chat",
+    off: "This server does not post to Google Chat.",
+    test: "Post a test message",
+    testHint: "A test message is posted even while notifications are not.",
+    sent: (_: string, said: string) => `Posted to the space. Google Chat said: ${said}`,
+    notSent: (_: string, said: string) => `Not posted: ${said}`,
+  },
+  push: {
+    title: "Devices",
+    text: "People turn on notices for a device in the app that they use on it.",
+    off: "This server does not notify devices: CALLOUT_PUSH_PRIVATE_KEY is not set.",
+    test: "Notify my devices",
+    testHint: "A test notice goes to your own devices.",
+    sent: (_: string, said: string) => `Sent to a device of yours. The push service said: ${said}`,
+    notSent: (_: string, said: string) => `Not sent to a device of yours: ${said}`,
+  },
+  testing: "Sending…",
+  notices: {
+    title: "What people are notified of",
+    text: "A change holds for what happens from then on.",
+    caption: "Channels of each notification",
+    notification: "Notification",
+    channels: { email: "E-mail", googleChat: "Google Chat", push: "Device" },
+    kinds: {
+      CREATED: "A ticket is created",
+      ASSIGNED: "A ticket is assigned to a technician",
+      UNASSIGNED: "A ticket is taken from a technician",
+      DECLINED: "A technician declines a ticket",
+      OVERDUE: "A technician does not answer in time",
+      NOTE_ADDED: "Staff add a public note or file",
+      CUSTOMER_ANSWERED: "A customer answers",
+      RESOLVED: "A ticket is resolved",
+      REOPENED: "A ticket is reopened",
+    },
+  },
+  answers: {
+    title: "Answers to closed tickets",
+    reopenDays: "Reopening days",
+    reopenDaysHint:
+      "For so many days after a ticket was closed, a customer's answer reopens it. A later one makes a new ticket. " +
+      "0 for never.",
+  },
+  overdue: {
+    title: "Overdue assignments",
+    text:
+      "An assignment is overdue if the technician has not answered it after so many minutes. Leave a field empty for " +
+      "never.",
+    minutes: (priority: string) => `${priority} (min)`,
+  },
+};
