@@ -117,8 +117,9 @@ class Author:
 
     @classmethod
     def person(cls, role: Role, key: str, name: str, client: str | None) -> Self:
-        """A technician or customer, for what they cause before there is a call, such as by signing in."""
-        return cls(ActorKind(role.value), subject(Viewer(role, key, name)), name, client)
+        """A person in the database, for what they cause before there is a call, such as by signing in."""
+        prefix = {Role.ADMIN: ADMIN, Role.TECHNICIAN: TECHNICIAN, Role.CUSTOMER: CUSTOMER}[role].prefix
+        return cls(ActorKind(role.value), f"{prefix}_{key}", name, client)
 
     @classmethod
     def operator(cls) -> Self:

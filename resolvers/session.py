@@ -17,7 +17,7 @@ from sqlalchemy import bindparam as bind
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
-from db.entities import SESSION
+from db.entities import ADMIN, CUSTOMER, SESSION, TECHNICIAN
 from db.enums import PEOPLE, AuditAction, AuditObjectKind, Role
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
@@ -35,6 +35,7 @@ SECRET_PREFIX: Final = "callout_session_"
 PERSON_COLUMNS: Final = {Role.ADMIN: "admin_id", Role.TECHNICIAN: "technician_id", Role.CUSTOMER: "customer_id"}
 """The columns of sessions and sign-in links that name the person."""
 
+_PREFIXES: Final = {Role.ADMIN: ADMIN.prefix, Role.TECHNICIAN: TECHNICIAN.prefix, Role.CUSTOMER: CUSTOMER.prefix}
 _TABLE: Final = table(models.SessionRow)
 _REVOCATIONS: Final = table(models.TokenRevocationRow)
 _ID: Final = UUID(as_uuid=False)
@@ -115,6 +116,11 @@ class KnownPerson:
     role: Role
     key: str
     name: str
+
+    @property
+    def subject(self) -> str:
+        """By what the audit trail and revocations know the person."""
+        return f"{_PREFIXES[self.role]}_{self.key}"
 
     @property
     def column(self) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ from sqlalchemy import bindparam as bind
 from db import models
 from db.enums import Role
 from db.postgres.pool import Database
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import table
 from resolvers.identity import folded
 from resolvers.mutation import Transaction
@@ -111,11 +111,18 @@ class SignInLink:
     secret: str
 
 
+async def admin_with(database: Queryable, email: str) -> KnownPerson | None:
+    """The active admin with this address, if there is one. Raises the database's errors."""
+    for row in await _with_address(database, email):
+        if row["role"] == Role.ADMIN:
+            return KnownPerson(Role.ADMIN, str(row["id"]), row["name"])
+    return None
+
+
 async def make_link(database: Database, email: str, next_path: str) -> SignInLink | None:
     """Makes a link for the person with this address. None if there is nobody, or if they have `PENDING_MAX` already.
     Raises the database's errors."""
-    found = await _OF_ADDRESS.fetch(database, email=email.strip())
-    rows = [row for row in found if folded(row["email"]) == folded(email)]
+    rows = await _with_address(database, email)
     if not rows:
         return None
     row = min(rows, key=lambda row: list(_PEOPLE).index(Role(row["role"])))
@@ -134,6 +141,11 @@ async def use_link(transaction: Transaction, secret: str) -> tuple[KnownPerson, 
     role, key = _person_of(link)
     row = await _PERSON[role].fetchrow(transaction, id=key)
     return None if row is None else (KnownPerson(role, key, row["name"]), link["next_path"])
+
+
+async def _with_address(database: Queryable, email: str) -> list[Any]:
+    found = await _OF_ADDRESS.fetch(database, email=email.strip())
+    return [row for row in found if folded(row["email"]) == folded(email)]
 
 
 def _person_of(link: Mapping[str, Any]) -> tuple[Role, str]:

@@ -31,9 +31,9 @@ _PAGE: Final = """<!DOCTYPE html>
   input {{ box-sizing: border-box; width: 100%; margin: 0 0 16px; padding: 11px 12px; border: 1px solid #7b8794;
     border-radius: 6px; background: transparent; color: inherit; font: inherit; }}
   input:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 1px; }}
-  button {{ padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673; color: #ffffff;
-    font: inherit; font-weight: 600; cursor: pointer; }}
-  button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
+  button, .button {{ display: inline-block; padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673;
+    color: #ffffff; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer; }}
+  button:focus-visible, .button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
   @media (prefers-color-scheme: dark) {{
     body {{ background: #14181c; color: #e6eaee; }}
     main {{ background: #1e242a; }}

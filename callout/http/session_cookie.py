@@ -34,13 +34,18 @@ class CrossSite(HttpError):
 
 
 def secret_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The session's secret in the headers; None without a cookie. Other programs on the same host may have set cookies
-    that no standard allows, after which the parser of the standard library stops."""
+    """The session's secret in the headers; None without a cookie."""
+    return value_in(headers, _NAME)
+
+
+def value_in(headers: Iterable[tuple[bytes, bytes]], cookie_name: bytes) -> str | None:
+    """The value of a cookie in the headers; None without it. Other programs on the same host may have set cookies that
+    no standard allows, after which the parser of the standard library stops."""
     for name, value in headers:
         if name == b"cookie":
             for pair in value.split(b";"):
                 found, _, secret = pair.strip().partition(b"=")
-                if found == _NAME:
+                if found == cookie_name:
                     return secret.decode("latin-1")
     return None
 
@@ -73,6 +78,6 @@ def is_own(origin: bytes, host: bytes) -> bool:
         return False
 
 
-def cookie(secret: str, seconds: int) -> str:
-    """The value of `Set-Cookie` for a session of this many seconds; 0 ends it."""
-    return f"{NAME}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"
+def cookie(value: str, seconds: int, name: str = NAME) -> str:
+    """The value of `Set-Cookie` for a session of this many seconds, or another cookie; 0 ends it."""
+    return f"{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from html import escape
 from math import ceil
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.requests import Request
@@ -37,6 +37,9 @@ from notifiers.notification import Channel, Notice
 from resolvers import sign_in
 from resolvers.sign_in import VALID, SignInLink
 
+if TYPE_CHECKING:
+    from callout.auth.openid import OpenIdClient
+
 logger = logging.getLogger(__name__)
 
 LINK: Final = f"{SIGN_IN}/link"
@@ -51,10 +54,10 @@ _USED: Final = page_of(
     f"""<p>It has been used already, or it is more than {_MINUTES} minutes old.</p>
 <p><a href="{SIGN_IN}">Ask for another one</a></p>""",
 )
-_UNAVAILABLE: Final = page_of(
+UNAVAILABLE: Final = page_of(
     "Please try again in a minute", f'<p>Nobody can sign in at the moment.</p><p><a href="{SIGN_IN}">Try again</a></p>'
 )
-_TOO_MANY: Final = page_of(
+TOO_MANY: Final = page_of(
     "Please try again in a minute",
     f'<p>There have been too many attempts.</p><p><a href="{SIGN_IN}">Try again</a></p>',
 )
@@ -115,36 +118,42 @@ class SignInMail:
 
 async def sign_in_page(request: Request) -> Response:
     mail: SignInMail = request.state.sign_in_mail
-    if not mail.is_possible:
-        return _answer(_NO_MAIL, 503)
+    providers: Mapping[str, OpenIdClient] = request.state.openid_clients
     if request.method != "POST":
-        return _answer(_question(_next_path(request.query_params.get("next", ""))))
+        if not mail.is_possible and not providers:
+            return answer(_NO_MAIL, 503)
+        next_path = safe_path(request.query_params.get("next", ""))
+        return answer(
+            page_of("Sign in", _buttons(providers, next_path) + (_form(next_path) if mail.is_possible else ""))
+        )
+    if not mail.is_possible:
+        return answer(_NO_MAIL, 503)
     if not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
-    wait = _wait(request)
+    wait = wait_of(request)
     if wait or mail.is_busy:
-        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
+        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
     form = parse_qs((await read_body(request.scope, request.receive)).decode("utf-8", "replace"))
     email = next(iter(form.get("email", [])), "").strip()[:EMAIL_MAX]
-    mail.send(email, _next_path(next(iter(form.get("next", [])), "")))
-    return _answer(_sent(email))
+    mail.send(email, safe_path(next(iter(form.get("next", [])), "")))
+    return answer(_sent(email))
 
 
 async def link_page(request: Request) -> Response:
     token = request.query_params.get("token", "")
     if request.method != "POST":
-        return _answer(_confirmation(token))
+        return answer(_confirmation(token))
     if not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
-    wait = _wait(request)
+    wait = wait_of(request)
     if wait:
-        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait))})
+        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait))})
     entrance: Entrance = request.state.entrance
     try:
         async with entrance.database.transaction() as transaction:
             found = await sign_in.use_link(transaction, token)
         if found is None:
-            return _answer(_USED, 404)
+            return answer(_USED, 404)
         attempts: ConfirmAttempts = request.state.sign_in_attempts
         attempts.was_right(request_of(request.scope).client, monotonic())
         person, next_path = found
@@ -152,10 +161,11 @@ async def link_page(request: Request) -> Response:
     except OUTAGE as error:
         if not is_logged(error):
             logger.warning("nobody can sign in: %s", error or type(error).__name__)
-        return _answer(_UNAVAILABLE, 503)
+        return answer(UNAVAILABLE, 503)
 
 
-def _wait(request: Request) -> float:
+def wait_of(request: Request) -> float:
+    """Takes the points of an attempt from the client's budget. Returns 0, or the seconds to wait."""
     attempts: ConfirmAttempts = request.state.sign_in_attempts
     info = request_of(request.scope)
     wait = attempts.begin(info.client, monotonic())
@@ -164,7 +174,7 @@ def _wait(request: Request) -> float:
     return wait
 
 
-def _next_path(given: str) -> str:
+def safe_path(given: str) -> str:
     """The path if it is one of this server's pages, or else an empty one: the person's own first page."""
     try:
         parts = urlsplit(given)
@@ -174,17 +184,23 @@ def _next_path(given: str) -> str:
     return given if is_path and given.isprintable() and given != "/" and not given.startswith(SIGN_IN) else ""
 
 
-def _question(next_path: str) -> str:
-    return page_of(
-        "Sign in",
-        f"""<form method="post" action="{SIGN_IN}">
+def _buttons(providers: Mapping[str, OpenIdClient], next_path: str) -> str:
+    """Links, because a form would not be let go on to the provider by the page's `form-action`."""
+    return "".join(
+        f'<p><a class="button" href="{SIGN_IN}/with/{name}?next={quote(next_path)}">Sign in with'
+        f" {escape(client.label)}</a></p>\n"
+        for name, client in providers.items()
+    )
+
+
+def _form(next_path: str) -> str:
+    return f"""<form method="post" action="{SIGN_IN}">
 <label for="email">Your e-mail address</label>
 <input id="email" name="email" type="email" autocomplete="username" required maxlength="{EMAIL_MAX}" autofocus>
 <input type="hidden" name="next" value="{escape(next_path)}">
 <p>We send you a link. It works once, and for {_MINUTES} minutes.</p>
 <button>Send me a link</button>
-</form>""",
-    )
+</form>"""
 
 
 def _sent(email: str) -> str:
@@ -204,7 +220,7 @@ def _confirmation(token: str) -> str:
     )
 
 
-def _answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     # With `no-referrer`, as other such pages have it, a browser would hide the origin of the form as well.
     return HTMLResponse(page, status, {**HEADERS, "referrer-policy": "same-origin", **(headers or {})})
 
