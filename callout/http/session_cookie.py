@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from callout.http.client_address import is_loopback
 from callout.http.errors import HttpError
 
 NAME: Final = "__Host-callout"
@@ -29,7 +30,8 @@ class CrossSite(HttpError):
     status = 403
     code = "CSRF"
     default = (
-        "With a session's cookie, a request must come from a page of this server, with `X-Requested-With: callout`."
+        "With a session's cookie, a request must come from a page of this server, over https, with"
+        " `X-Requested-With: callout`."
     )
 
 
@@ -71,9 +73,13 @@ def is_from_here(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def is_own(origin: bytes, host: bytes) -> bool:
-    """Whether the origin is the server's own, by the request's `Host`."""
+    """Whether the origin is the server's own, by the request's `Host`. A browser has the cookie only over `https` or
+    from this computer, whatever proxies make of it. So a page of the same host that came without encryption, in which
+    anybody on the way may have written, is none of ours."""
     try:
-        return urlsplit(origin).netloc.lower() == host.lower() != b""
+        parts = urlsplit(origin.decode("latin-1"))
+        is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        return is_private and parts.netloc.lower() == host.decode("latin-1").lower() != ""
     except ValueError:
         return False
 
