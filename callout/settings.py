@@ -718,7 +718,7 @@ class Settings(BaseSettings):
         return kept | {
             retention.USED_STREAM_TICKETS: timedelta(hours=1),
             retention.SESSIONS: timedelta(days=self.session_days),
-            retention.SIGN_IN_LINKS: timedelta(hours=1),
+            retention.SIGN_IN_LINKS: retention.SIGN_IN_LINKS_COUNT,
             retention.PUSH_SUBSCRIPTIONS: timedelta(days=self.push_subscription_days),
             retention.PUSH_OF_ABSENT: self.author_absence,
         }

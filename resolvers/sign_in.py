@@ -13,21 +13,35 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Interval, Text, func, insert, literal_column, null, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    Text,
+    func,
+    insert,
+    literal,
+    literal_column,
+    null,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy import bindparam as bind
 
 from db import models
 from db.enums import Role
 from db.postgres.pool import Database
 from db.postgres.statement import Queryable, Statement
+from db.retention import SIGN_IN_LINKS_COUNT
 from db.sql import table
 from resolvers.identity import folded
 from resolvers.mutation import Transaction
 from resolvers.session import PERSON_COLUMNS, KnownPerson, hash_of
 
 VALID: Final = timedelta(minutes=15)
-PENDING_MAX: Final = 3
-"""Links of one person that are valid at a time; further ones are not sent."""
+UNUSED_MAX: Final = ((timedelta(hours=1), 3), (SIGN_IN_LINKS_COUNT, 6))
+"""How many links a person gets in a time without using them; further ones are not sent. Whoever asks may be a stranger,
+who would fill the person's mailbox."""
 
 NEXT_PATH_MAX: Final = 500
 
@@ -56,6 +70,22 @@ _OF_ADDRESS: Final = Statement(
         )
     )
 )
+
+
+def _unused(column: str, time: timedelta) -> ColumnElement[int]:
+    """The number of the links of a person in this time that they have not used."""
+    return (
+        select(func.count())
+        .select_from(_LINKS)
+        .where(
+            _LINKS.c[column] == bind("person_id", type_=_LINKS.c[column].type),
+            _LINKS.c.created_at > func.now() - literal(time, Interval()),
+            _LINKS.c.used_at.is_(None),
+        )
+        .scalar_subquery()
+    )
+
+
 _INSERT: Final = {
     role: Statement(
         insert(_LINKS)
@@ -68,32 +98,19 @@ _INSERT: Final = {
                     for each in PERSON_COLUMNS.values()
                 ),
                 bind("next_path", type_=Text()),
-            ).where(
-                select(func.count())
-                .select_from(_LINKS)
-                .where(
-                    _LINKS.c[column] == bind("person_id", type_=_LINKS.c[column].type),
-                    _LINKS.c.created_at > func.now() - bind("valid", type_=Interval()),
-                    _LINKS.c.used_at.is_(None),
-                )
-                .scalar_subquery()
-                < PENDING_MAX
-            ),
+            ).where(*(_unused(column, time) < most for time, most in UNUSED_MAX)),
         )
         .returning(_LINKS.c.created_at)
     )
     for role, column in PERSON_COLUMNS.items()
 }
-_USE: Final = Statement(
-    update(_LINKS)
-    .where(
-        _LINKS.c.secret_hash == bind("hash", type_=_LINKS.c.secret_hash.type),
-        _LINKS.c.used_at.is_(None),
-        _LINKS.c.created_at > func.now() - bind("valid", type_=Interval()),
-    )
-    .values(used_at=func.now())
-    .returning(*_LINKS.c)
+_IS_VALID: Final = (
+    _LINKS.c.secret_hash == bind("hash", type_=_LINKS.c.secret_hash.type),
+    _LINKS.c.used_at.is_(None),
+    _LINKS.c.created_at > func.now() - bind("valid", type_=Interval()),
 )
+_LOOK: Final = Statement(select(_LINKS).where(*_IS_VALID))
+_USE: Final = Statement(update(_LINKS).where(*_IS_VALID).values(used_at=func.now()).returning(*_LINKS.c))
 _PERSON: Final = {
     role: Statement(
         select(*_columns(role, people)).where(people.c.id == bind("id", type_=people.c.id.type), with_access)
@@ -120,15 +137,15 @@ async def admin_with(database: Queryable, email: str) -> KnownPerson | None:
 
 
 async def make_link(database: Database, email: str, next_path: str) -> SignInLink | None:
-    """Makes a link for the person with this address. None if there is nobody, or if they have `PENDING_MAX` already.
-    Raises the database's errors."""
+    """Makes a link for the person with this address. None if there is nobody, or if they have got too many
+    (`UNUSED_MAX`). Raises the database's errors."""
     rows = await _with_address(database, email)
     if not rows:
         return None
     row = min(rows, key=lambda row: list(_PEOPLE).index(Role(row["role"])))
     secret = secrets.token_urlsafe(32)
     made = await _INSERT[Role(row["role"])].fetchval(
-        database, hash=hash_of(secret), person_id=str(row["id"]), next_path=next_path[:NEXT_PATH_MAX], valid=VALID
+        database, hash=hash_of(secret), person_id=str(row["id"]), next_path=next_path[:NEXT_PATH_MAX]
     )
     return None if made is None else SignInLink(row["email"], row["name"], secret)
 
@@ -136,11 +153,20 @@ async def make_link(database: Database, email: str, next_path: str) -> SignInLin
 async def use_link(transaction: Transaction, secret: str) -> tuple[KnownPerson, str] | None:
     """Uses a link up, and returns the person with the path to go to. None if it is not valid, or not any more."""
     link = await _USE.fetchrow(transaction, hash=hash_of(secret), valid=VALID)
-    if link is None:
-        return None
+    person = None if link is None else await _person(transaction, link)
+    return None if person is None else (person, link["next_path"])
+
+
+async def look_at(database: Queryable, secret: str) -> KnownPerson | None:
+    """The person whom a link signs in, which stays as it is. None if it is not valid, or not any more."""
+    link = await _LOOK.fetchrow(database, hash=hash_of(secret), valid=VALID)
+    return None if link is None else await _person(database, link)
+
+
+async def _person(database: Queryable, link: Mapping[str, Any]) -> KnownPerson | None:
     role, key = _person_of(link)
-    row = await _PERSON[role].fetchrow(transaction, id=key)
-    return None if row is None else (KnownPerson(role, key, row["name"]), link["next_path"])
+    row = await _PERSON[role].fetchrow(database, id=key)
+    return None if row is None else KnownPerson(role, key, row["name"])
 
 
 async def _with_address(database: Queryable, email: str) -> list[Any]:

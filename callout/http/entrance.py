@@ -32,6 +32,7 @@ from db.postgres.pool import OUTAGE, Database
 from db.postgres.statement import Statement
 from db.viewer import Viewer
 from resolvers import session
+from resolvers.mutation import Transaction
 from resolvers.session import KnownPerson
 
 WINGS: Final = {Role.ADMIN: "staff", Role.TECHNICIAN: "tech", Role.CUSTOMER: "portal"}
@@ -89,12 +90,20 @@ class Entrance:
     async def sign_in(self, request: Request, person: KnownPerson, next_path: str) -> Response:
         """Signs the person in, in place of who is signed in already, and goes to the path. Raises the database's
         errors."""
+        async with self.database.transaction() as transaction:
+            secret = await self.begin_session(transaction, request, person)
+        return self.enter(secret, next_path)
+
+    async def begin_session(self, transaction: Transaction, request: Request, person: KnownPerson) -> str:
+        """Begins a session of the person, in place of that of who is signed in already, and returns its secret."""
         user_agent, client = request.headers.get("user-agent", ""), request_of(request.scope).client
         before = secret_in(request.scope["headers"])
-        async with self.database.transaction() as transaction:
-            if before is not None:
-                await session.end(transaction, before)
-            secret = await session.begin(transaction, person, user_agent, client)
+        if before is not None:
+            await session.end(transaction, before, client)
+        return await session.begin(transaction, person, user_agent, client)
+
+    def enter(self, secret: str, next_path: str) -> Response:
+        """Gives the browser the session with this secret, and goes to the path."""
         response = RedirectResponse(next_path, 303)
         self.set_cookie(response, secret)
         return response
@@ -174,7 +183,7 @@ async def sign_out(request: Request) -> Response:
     secret = secret_in(request.scope["headers"])
     if secret is not None:
         async with entrance.database.transaction() as transaction:
-            await session.end(transaction, secret)
+            await session.end(transaction, secret, request_of(request.scope).client)
     response = RedirectResponse(SIGN_IN, 303)
     response.headers.append("set-cookie", session_cookie.cookie("", 0))
     return response

@@ -1,8 +1,9 @@
 """`/sign-in`: the page on which people ask for a link, and that of the link itself, which signs them in.
 
-A GET of the link shows a button and changes nothing, because programs that check mail open its links. What the pages
-say depends on nothing that they are given, so nobody learns from them whose addresses are known; mail is composed and
-sent after the answer. Requests are limited by the client's address, and links by the person.
+A GET of the link shows whom it signs in and a button, and changes nothing, because programs that check mail open its
+links. What the page says that is asked for a link depends on nothing that it is given, so nobody learns from it whose
+addresses are known; mail is composed and sent after the answer. Requests are limited by the client's address, and links
+by the person.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
 from callout.http.guard import read_body
 from callout.http.plain_page import HEADERS, page_of
 from callout.http.session_cookie import CrossSite, is_from_here
-from db.enums import DeliveryState
+from db.enums import DeliveryState, Role
 from db.ids import new_id
 from db.limits import EMAIL_MAX
 from db.postgres.outage import is_logged
@@ -35,6 +36,7 @@ from db.postgres.pool import OUTAGE, Database
 from notifiers.attempt import attempt
 from notifiers.notification import Channel, Notice
 from resolvers import sign_in
+from resolvers.session import KnownPerson
 from resolvers.sign_in import VALID, SignInLink
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ SENDING_MAX: Final = 20
 
 _MINUTES: Final = int(VALID.total_seconds() // 60)
 
+_AS: Final = {Role.ADMIN: "an admin", Role.TECHNICIAN: "a technician", Role.CUSTOMER: "a customer"}
 _USED: Final = page_of(
     "This link does not work",
     f"""<p>It has been used already, or it is more than {_MINUTES} minutes old.</p>
@@ -141,27 +144,41 @@ async def sign_in_page(request: Request) -> Response:
 
 async def link_page(request: Request) -> Response:
     token = request.query_params.get("token", "")
-    if request.method != "POST":
-        return answer(_confirmation(token))
-    if not is_from_here(dict(request.scope["headers"])):
+    posted = request.method == "POST"
+    if posted and not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
     wait = wait_of(request)
     if wait:
         return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait))})
-    entrance: Entrance = request.state.entrance
     try:
-        async with entrance.database.transaction() as transaction:
-            found = await sign_in.use_link(transaction, token)
-        if found is None:
-            return answer(_USED, 404)
-        attempts: ConfirmAttempts = request.state.sign_in_attempts
-        attempts.was_right(request_of(request.scope).client, monotonic())
-        person, next_path = found
-        return await entrance.sign_in(request, person, next_path or HOMES[WINGS[person.role]])
+        response = await (_use(request, token) if posted else _look_at(request, token))
     except OUTAGE as error:
         if not is_logged(error):
             logger.warning("nobody can sign in: %s", error or type(error).__name__)
         return answer(UNAVAILABLE, 503)
+    if response is None:
+        return answer(_USED, 404)
+    attempts: ConfirmAttempts = request.state.sign_in_attempts
+    attempts.was_right(request_of(request.scope).client, monotonic())
+    return response
+
+
+async def _look_at(request: Request, token: str) -> Response | None:
+    entrance: Entrance = request.state.entrance
+    person = await sign_in.look_at(entrance.database, token)
+    return None if person is None else answer(_confirmation(token, person))
+
+
+async def _use(request: Request, token: str) -> Response | None:
+    """In one transaction, so that a link is not lost if the session cannot begin."""
+    entrance: Entrance = request.state.entrance
+    async with entrance.database.transaction() as transaction:
+        found = await sign_in.use_link(transaction, token)
+        if found is None:
+            return None
+        person, next_path = found
+        secret = await entrance.begin_session(transaction, request, person)
+    return entrance.enter(secret, next_path or HOMES[WINGS[person.role]])
 
 
 def wait_of(request: Request) -> float:
@@ -212,10 +229,11 @@ which you want to sign in, within {_MINUTES} minutes.</p>
     )
 
 
-def _confirmation(token: str) -> str:
+def _confirmation(token: str, person: KnownPerson) -> str:
     return page_of(
         "Sign in",
-        f"""<p>You are signed in on this device until you sign out.</p>
+        f"""<p>You sign in as <strong><bdi>{escape(person.name)}</bdi></strong>, {_AS[person.role]}, and stay signed in
+on this device until you sign out.</p>
 <form method="post" action="{LINK}?token={quote(token)}"><button>Sign in</button></form>""",
     )
 

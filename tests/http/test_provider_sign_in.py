@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
-from random import randrange
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +18,7 @@ from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database
 from tests.helpers.openid_provider import CLIENT, SECRET, OpenIdProvider
 from tests.helpers.providers import Providers, providers
-from tests.helpers.sessions import headers, new_admin
+from tests.helpers.sessions import headers, new_admin, some_address
 
 ROLES = {"staff": "admin", "field": "technician", "robot": "service"}
 STARTED = "/sign-in/with/acme"
@@ -72,7 +70,7 @@ class Browser:
 
     client: httpx.AsyncClient
     cookies: dict[str, str] = field(default_factory=dict)
-    address: str = field(default_factory=lambda: str(IPv4Address(randrange(1 << 31, 1 << 32))))
+    address: str = field(default_factory=some_address)
 
     async def get(self, url: str, **more: str) -> httpx.Response:
         """Opens a page of the server, by whatever name of a host."""
