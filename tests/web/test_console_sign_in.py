@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
+from html import escape
+from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from tests.helpers.api import Api, Server
 from tests.helpers.axe import problems_in_both_themes
+from tests.helpers.chromium import WITHIN_MILLISECONDS, pages
+from tests.helpers.console import admin_at
 from tests.helpers.database_checks import Database
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.oidc_mock import OidcMock, oidc_mock
@@ -82,6 +88,116 @@ async def test_people_sign_in_at_their_company(page: Page, server: Server, api: 
     await expect(page.get_by_role("heading", level=1, name="Customers")).to_be_visible()
     await expect(page).to_have_url(f"{server.url}/customers")
     await expect(page.get_by_text("Ada Admin").first).to_be_visible()
+
+
+async def mailed(page: Page, smtp: MailServer, email: str) -> str:
+    """Asks for a link, on the page on which one does so, and returns it."""
+    got = len(smtp.received)
+    await page.get_by_label("Your e-mail address").fill(email)
+    await page.get_by_role("button", name="Send me a link").click()
+    await expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+    async with asyncio.timeout(WITHIN_MILLISECONDS / 1000):
+        while len(smtp.received) == got:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    mail = smtp.received[-1]
+    body = mail.message.get_body(("plain",))
+    assert mail.recipients == [email] and body is not None
+    found = re.search(r"http://\S+/sign-in/link\?token=\S+", body.get_content())
+    assert found is not None
+    return found[0]
+
+
+async def by_mail(page: Page, smtp: MailServer, email: str) -> str:
+    """Signs in by a link, and returns it."""
+    link = await mailed(page, smtp, email)
+    await page.goto(link)
+    await page.get_by_role("button", name="Sign in").click()
+    return link
+
+
+async def test_a_link_signs_in_and_nothing_typed_is_lost_when_the_session_ends(
+    page: Page, server: Server, api: Api, smtp: MailServer
+) -> None:
+    key = await new_admin(server.database_url, "Grace Hopper")
+    email = f"{key[:8]}@admins.example"
+    await page.goto(f"{server.url}/tickets/new")
+    link = await by_mail(page, smtp, email)
+    await expect(page).to_have_url(f"{server.url}/tickets/new")
+    await page.get_by_label("Subject", exact=True).fill("Panel beeps")
+    await page.get_by_label("Description", exact=True).fill("Since the outage.")
+    await page.get_by_label("Name", exact=True).fill("John Smith")
+    await page.get_by_label("Email", exact=True).fill("john@example.com")
+
+    tab = await page.context.new_page()
+    for wrong in (link, link[:-3]):
+        await tab.goto(wrong)
+        await expect(tab.get_by_role("heading", name="This link does not work")).to_be_visible()
+        assert await problems_in_both_themes(tab) == []
+
+    # An admin ends the session just before the form is sent.
+    found = (await api("{ sessions { nodes { id admin { name } } } }"))["sessions"]["nodes"]
+    (mine,) = [each["id"] for each in found if each["admin"] == {"name": "Grace Hopper"}]
+    await api.done("sessionRevoke", "__typename", sessionId=mine)
+    await page.get_by_role("button", name="Create Ticket").click()
+    await page.wait_for_url("**/sign-in?next=%2Ftickets%2Fnew")
+    await tab.goto(await mailed(page, smtp, email))
+    await expect(tab.get_by_text("You sign in as Grace Hopper, an admin")).to_be_visible()
+    assert await problems_in_both_themes(tab) == []
+    await tab.get_by_role("button", name="Sign in").click()
+    await expect(tab.get_by_label("Subject", exact=True)).to_have_value("Panel beeps")
+
+    # Somebody signs out in another tab.
+    await page.goto(f"{server.url}/customers")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.get_by_text("Grace Hopper").first.click()
+    await page.get_by_role("button", name="Sign out").click()
+    await tab.get_by_role("button", name="Create Ticket").click()
+    await tab.wait_for_url("**/sign-in?next=%2Ftickets%2Fnew")
+    await by_mail(tab, smtp, email)
+    await expect(tab.get_by_label("Description", exact=True)).to_have_value("Since the outage.")
+    await tab.get_by_role("button", name="Create Ticket").click()
+    await expect(tab.get_by_role("heading", name="Panel beeps")).to_be_visible()
+    assert (await api('{ tickets(filter: {search: "Panel beeps"}) { totalCount } }'))["tickets"]["totalCount"] == 1
+
+
+async def test_a_page_of_another_origin_does_nothing_in_the_name_of_who_is_signed_in(
+    browser: Browser, server: Server, database: Database, tmp_path: Path
+) -> None:
+    """It is on the same host, so `SameSite` lets the cookie go with what it sends."""
+    mutation = 'mutation { adminCreate(input: {name: "Eve", email: "eve@evil.example"}) { __typename } }'
+    start = json.dumps({"query": mutation})[:-1] + ', "x": "'  # the form adds a sign between the name and the value
+    (tmp_path / "index.html").write_text(
+        f"""<!DOCTYPE html><title>Another origin</title>
+<form method="post" action="{server.url}/sign-out"><button>Win a prize</button></form>
+<form method="post" action="{server.url}/graphql" enctype="text/plain">
+<input name="{escape(start)}" value="{escape('"}')}"><button>Win another</button></form>
+"""
+    )
+    key = await new_admin(server.database_url, "Vera Victim")
+    sends = """async ({url, query, headers}) => {
+        const init = {method: "POST", credentials: "include", body: JSON.stringify({query}), headers};
+        return await fetch(url + "/graphql", init).then((answer) => answer.text(), (error) => error.name);
+    }"""
+    opens = """(url) => new Promise((resolve) => {
+        const socket = new WebSocket(url.replace("http", "ws") + "/graphql", "graphql-transport-ws");
+        socket.onopen = () => resolve("open");
+        socket.onclose = () => resolve("closed");
+    })"""
+    with pages(tmp_path) as elsewhere:
+        async with admin_at(browser, server, "Vera Victim", key) as vera:
+            for button in ("Win a prize", "Win another"):
+                await vera.goto(elsewhere)
+                await vera.get_by_role("button", name=button).click()
+                await expect(vera.get_by_text('"code"')).to_be_visible()
+            await vera.goto(elsewhere)
+            for more in ({}, {"content-type": "application/json"}, {"x-requested-with": "callout"}):
+                given = {"url": server.url, "query": mutation, "headers": more}
+                assert await vera.evaluate(sends, given) == "TypeError"
+            assert await vera.evaluate(opens, server.url) == "closed"
+            await vera.goto("/customers")
+            await expect(vera.get_by_text("Vera Victim").first).to_be_visible()
+    assert await database.fetchval(f"SELECT count(*) FROM sessions WHERE admin_id = '{key}'") == 1
+    assert await database.fetchval("SELECT count(*) FROM admins WHERE name = 'Eve'") == 0
 
 
 async def test_a_technician_signs_in_at_their_company(
