@@ -56,7 +56,7 @@ from callout.http.console import Console
 from callout.http.console import documents as console_documents
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
-from callout.http.entrance import Entrance
+from callout.http.entrance import Entrance, KnownBrowsers
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
@@ -309,7 +309,9 @@ async def _wire(
         openid_clients=_openid_clients(settings),
         sign_in_attempts=ConfirmAttempts(monotonic()),
         sign_in_mail=sign_in_mail,
-        entrance=Entrance(database, authenticator, not settings.production, settings.session_days * 86_400),
+        entrance=Entrance(
+            database, authenticator, KnownBrowsers(identity), not settings.production, settings.session_days * 86_400
+        ),
         push_key=push_key,
         graphql=GraphQLEndpoint(
             preparer,

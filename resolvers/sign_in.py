@@ -43,6 +43,9 @@ UNUSED_MAX: Final = ((timedelta(hours=1), 3), (SIGN_IN_LINKS_COUNT, 6))
 """How many links a person gets in a time without using them; further ones are not sent. Whoever asks may be a stranger,
 who would fill the person's mailbox."""
 
+UNUSED_MAX_OF_KNOWN: Final = ((VALID, 3),)
+"""The same in a browser in which the person has signed in before: no stranger can keep them out there."""
+
 NEXT_PATH_MAX: Final = 500
 
 _LINKS: Final = table(models.SignInLinkRow)
@@ -86,24 +89,19 @@ def _unused(column: str, time: timedelta) -> ColumnElement[int]:
     )
 
 
-_INSERT: Final = {
-    role: Statement(
-        insert(_LINKS)
-        .from_select(
-            ["secret_hash", *PERSON_COLUMNS.values(), "next_path"],
-            select(
-                bind("hash", type_=_LINKS.c.secret_hash.type),
-                *(
-                    bind("person_id", type_=_LINKS.c[each].type) if each == column else null()
-                    for each in PERSON_COLUMNS.values()
-                ),
-                bind("next_path", type_=Text()),
-            ).where(*(_unused(column, time) < most for time, most in UNUSED_MAX)),
-        )
-        .returning(_LINKS.c.created_at)
-    )
-    for role, column in PERSON_COLUMNS.items()
-}
+def _insert(role: Role, unused_max: tuple[tuple[timedelta, int], ...]) -> Statement:
+    of_person = {
+        column: bind("person_id", type_=_LINKS.c[column].type) if each is role else null()
+        for each, column in PERSON_COLUMNS.items()
+    }
+    row = select(bind("hash", type_=_LINKS.c.secret_hash.type), *of_person.values(), bind("next_path", type_=Text()))
+    allowed = (_unused(PERSON_COLUMNS[role], time) < most for time, most in unused_max)
+    inserted = insert(_LINKS).from_select(["secret_hash", *of_person, "next_path"], row.where(*allowed))
+    return Statement(inserted.returning(_LINKS.c.created_at))
+
+
+_INSERT: Final = {role: _insert(role, UNUSED_MAX) for role in PERSON_COLUMNS}
+_INSERT_OF_KNOWN: Final = {role: _insert(role, UNUSED_MAX_OF_KNOWN) for role in PERSON_COLUMNS}
 _IS_VALID: Final = (
     _LINKS.c.secret_hash == bind("hash", type_=_LINKS.c.secret_hash.type),
     _LINKS.c.used_at.is_(None),
@@ -136,18 +134,20 @@ async def admin_with(database: Queryable, email: str) -> KnownPerson | None:
     return None
 
 
-async def make_link(database: Database, email: str, next_path: str) -> SignInLink | None:
+async def make_link(database: Database, email: str, next_path: str, known: str | None) -> SignInLink | None:
     """Makes a link for the person with this address. None if there is nobody, or if they have got too many
-    (`UNUSED_MAX`). Raises the database's errors."""
+    (`UNUSED_MAX`). `known` is the subject of who has signed in before in the browser that asks. Raises the database's
+    errors."""
     rows = await _with_address(database, email)
     if not rows:
         return None
     row = min(rows, key=lambda row: list(_PEOPLE).index(Role(row["role"])))
+    person = KnownPerson(Role(row["role"]), str(row["id"]), row["name"])
+    statements = _INSERT_OF_KNOWN if known == person.subject else _INSERT
     secret = secrets.token_urlsafe(32)
-    made = await _INSERT[Role(row["role"])].fetchval(
-        database, hash=hash_of(secret), person_id=str(row["id"]), next_path=next_path[:NEXT_PATH_MAX]
-    )
-    return None if made is None else SignInLink(row["email"], row["name"], secret)
+    given = {"person_id": person.key, "next_path": next_path[:NEXT_PATH_MAX]}
+    made = await statements[person.role].fetchval(database, hash=hash_of(secret), **given)
+    return None if made is None else SignInLink(row["email"], person.name, secret)
 
 
 async def use_link(transaction: Transaction, secret: str) -> tuple[KnownPerson, str] | None:

@@ -89,9 +89,10 @@ class SignInMail:
     def is_busy(self) -> bool:
         return len(self._tasks) >= SENDING_MAX
 
-    def send(self, email: str, next_path: str) -> None:
-        """Sends the person with this address a link, if there is one, in the background."""
-        task = asyncio.create_task(self._send(email, next_path))
+    def send(self, email: str, next_path: str, known: str | None) -> None:
+        """Sends the person with this address a link, if there is one, in the background. `known` is who has signed in
+        before in the browser that asks."""
+        task = asyncio.create_task(self._send(email, next_path, known))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -100,9 +101,9 @@ class SignInMail:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _send(self, email: str, next_path: str) -> None:
+    async def _send(self, email: str, next_path: str, known: str | None) -> None:
         try:
-            link = await sign_in.make_link(self._database, email, next_path)
+            link = await sign_in.make_link(self._database, email, next_path, known)
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("a link to sign in cannot be made: %s", error or type(error).__name__)
@@ -138,7 +139,8 @@ async def sign_in_page(request: Request) -> Response:
         return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
     form = parse_qs((await read_body(request.scope, request.receive)).decode("utf-8", "replace"))
     email = next(iter(form.get("email", [])), "").strip()[:EMAIL_MAX]
-    mail.send(email, safe_path(next(iter(form.get("next", [])), "")))
+    entrance: Entrance = request.state.entrance
+    mail.send(email, safe_path(next(iter(form.get("next", [])), "")), entrance.known.subject(request))
     return answer(_sent(email))
 
 
@@ -178,7 +180,7 @@ async def _use(request: Request, token: str) -> Response | None:
             return None
         person, next_path = found
         secret = await entrance.begin_session(transaction, request, person)
-    return entrance.enter(secret, next_path or HOMES[WINGS[person.role]])
+    return entrance.enter(secret, person, next_path or HOMES[WINGS[person.role]])
 
 
 def wait_of(request: Request) -> float:
