@@ -45,6 +45,7 @@ from callout.http import (
     downloads,
     entrance,
     front_page,
+    passkeys,
     provider_sign_in,
     sign_in_page,
     uploads,
@@ -60,6 +61,7 @@ from callout.http.entrance import Entrance, KnownBrowsers
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
+from callout.http.passkeys import Passkeys
 from callout.http.sign_in_page import SignInMail
 from callout.http.uploads import Uploads
 from callout.live.device_streams import ReceivedEvents
@@ -118,6 +120,7 @@ class State(TypedDict):
     acknowledgements: acknowledging.Acknowledgements
     entrance: Entrance
     openid_clients: Mapping[str, OpenIdClient]
+    passkeys: Passkeys
     sign_in_attempts: ConfirmAttempts
     sign_in_mail: SignInMail
     push_key: VapidKey | None
@@ -307,6 +310,7 @@ async def _wire(
         acknowledging_attempts=ConfirmAttempts(monotonic()),
         acknowledgements=acknowledging.Acknowledgements(database),
         openid_clients=_openid_clients(settings),
+        passkeys=Passkeys(identity, settings.link_base, partial(Console().script, "sign_in")),
         sign_in_attempts=ConfirmAttempts(monotonic()),
         sign_in_mail=sign_in_mail,
         entrance=Entrance(
@@ -331,7 +335,7 @@ async def _wire(
 
 
 def _of_sign_in() -> list[Route]:
-    return [*entrance.ROUTES, *sign_in_page.ROUTES, *provider_sign_in.ROUTES]
+    return [*entrance.ROUTES, *sign_in_page.ROUTES, *provider_sign_in.ROUTES, *passkeys.ROUTES]
 
 
 def _openid_clients(settings: Settings) -> dict[str, OpenIdClient]:

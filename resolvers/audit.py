@@ -82,6 +82,7 @@ _PREFIXES: Final = {
     AuditObjectKind.ADMIN: ADMIN.prefix,
     AuditObjectKind.SESSION: SESSION.prefix,
     AuditObjectKind.PUSH_SUBSCRIPTION: "psh",
+    AuditObjectKind.PASSKEY: "pky",
 }
 AUDITED: Final = {
     table(model): kind

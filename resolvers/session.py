@@ -136,13 +136,18 @@ def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def shown(user_agent: str) -> str:
+    """What a browser says of itself, as it is kept."""
+    return "".join(filter(str.isprintable, user_agent))[: limits.USER_AGENT_MAX]
+
+
 async def begin(transaction: Transaction, person: KnownPerson, user_agent: str, client: str | None) -> str:
     """Signs a person in and returns the session's secret. Of too many sessions, those used longest ago are ended."""
     for row in await _SURPLUS[person.role].fetch(transaction, person_id=person.key):
         await _end(transaction, str(row["id"]))
     secret, session_id = new_secret(), new_id()
-    shown = "".join(filter(str.isprintable, user_agent))[: limits.USER_AGENT_MAX]
-    await _INSERT.execute(transaction, id=session_id, secret_hash=hash_of(secret), user_agent=shown, **person.column)
+    agent = shown(user_agent)
+    await _INSERT.execute(transaction, id=session_id, secret_hash=hash_of(secret), user_agent=agent, **person.column)
     author = audit.Author.person(person.role, person.key, person.name, client)
     created, kind = AuditAction.CREATED, AuditObjectKind.SESSION
     await audit.record_by(transaction, author, created, kind, session_id, None, {**person.column})

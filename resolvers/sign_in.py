@@ -153,20 +153,21 @@ async def make_link(database: Database, email: str, next_path: str, known: str |
 async def use_link(transaction: Transaction, secret: str) -> tuple[KnownPerson, str] | None:
     """Uses a link up, and returns the person with the path to go to. None if it is not valid, or not any more."""
     link = await _USE.fetchrow(transaction, hash=hash_of(secret), valid=VALID)
-    person = None if link is None else await _person(transaction, link)
+    person = None if link is None else await person_of(transaction, link)
     return None if person is None else (person, link["next_path"])
 
 
 async def look_at(database: Queryable, secret: str) -> KnownPerson | None:
     """The person whom a link signs in, which stays as it is. None if it is not valid, or not any more."""
     link = await _LOOK.fetchrow(database, hash=hash_of(secret), valid=VALID)
-    return None if link is None else await _person(database, link)
+    return None if link is None else await person_of(database, link)
 
 
-async def _person(database: Queryable, link: Mapping[str, Any]) -> KnownPerson | None:
-    role, key = _person_of(link)
-    row = await _PERSON[role].fetchrow(database, id=key)
-    return None if row is None else KnownPerson(role, key, row["name"])
+async def person_of(database: Queryable, row: Mapping[str, Any]) -> KnownPerson | None:
+    """The person whom a row names by `PERSON_COLUMNS`; None if they have no access."""
+    role, key = _person_of(row)
+    person = await _PERSON[role].fetchrow(database, id=key)
+    return None if person is None else KnownPerson(role, key, person["name"])
 
 
 async def _with_address(database: Queryable, email: str) -> list[Any]:
@@ -174,6 +175,6 @@ async def _with_address(database: Queryable, email: str) -> list[Any]:
     return [row for row in found if folded(row["email"]) == folded(email)]
 
 
-def _person_of(link: Mapping[str, Any]) -> tuple[Role, str]:
-    role = next(role for role, column in PERSON_COLUMNS.items() if link[column] is not None)
-    return role, str(link[PERSON_COLUMNS[role]])
+def _person_of(row: Mapping[str, Any]) -> tuple[Role, str]:
+    role = next(role for role, column in PERSON_COLUMNS.items() if row[column] is not None)
+    return role, str(row[PERSON_COLUMNS[role]])

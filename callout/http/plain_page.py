@@ -1,4 +1,4 @@
-"""Pages that the server renders for people who are not signed in: one column, no script, light or dark."""
+"""Pages that the server renders for people who are not in the console: one column, light or dark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE: Final = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
-<style>
+{script}<style>
   body {{ margin: 0; padding: 10vh 16px; background: #eef1f4; color: #1f2933;
     font: 17px/1.5 -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }}
   main {{ box-sizing: border-box; max-width: 34rem; margin: 0 auto; padding: 32px 36px; background: #ffffff;
@@ -50,6 +50,7 @@ _PAGE: Final = """<!DOCTYPE html>
 """
 
 
-def page_of(title: str, content: str) -> str:
-    """The page with this title and this HTML."""
-    return _PAGE.format(title=escape(title), content=content)
+def page_of(title: str, content: str, script: str | None = None) -> str:
+    """The page with this title and this HTML, which loads the script at this path."""
+    loads = "" if script is None else f'<script type="module" src="{escape(script)}"></script>\n'
+    return _PAGE.format(title=escape(title), content=content, script=loads)

@@ -41,6 +41,7 @@ from resolvers.sign_in import VALID, SignInLink
 
 if TYPE_CHECKING:
     from callout.auth.openid import OpenIdClient
+    from callout.http.passkeys import Passkeys
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +128,10 @@ async def sign_in_page(request: Request) -> Response:
         if not mail.is_possible and not providers:
             return answer(_NO_MAIL, 503)
         next_path = safe_path(request.query_params.get("next", ""))
-        return answer(
-            page_of("Sign in", _buttons(providers, next_path) + (_form(next_path) if mail.is_possible else ""))
-        )
+        passkeys: Passkeys = request.state.passkeys
+        at_once = _buttons(providers, next_path) + (_passkey(next_path) if passkeys.script else "")
+        content = at_once + (_form(next_path) if mail.is_possible else "")
+        return answer(page_of("Sign in", content, passkeys.script), headers=SCRIPTED)
     if not mail.is_possible:
         return answer(_NO_MAIL, 503)
     if not is_from_here(dict(request.scope["headers"])):
@@ -222,6 +224,21 @@ def _form(next_path: str) -> str:
 </form>"""
 
 
+def _passkey(next_path: str) -> str:
+    failed = "That did not work. Have you made a passkey here? Ask for a link otherwise."
+    return passkey_button("sign-in", "Sign in with a passkey", failed, next_path)
+
+
+def passkey_button(ceremony: str, label: str, failed: str, next_path: str = "") -> str:
+    """A button for a ceremony, which the script shows in browsers that know passkeys, with the sentence that says that
+    it has failed."""
+    return f"""<div id="passkey" data-ceremony="{ceremony}" data-next="{escape(next_path)}" hidden>
+<p><button type="button">{label}</button></p>
+<p role="alert" data-failed="{failed}"></p>
+</div>
+"""
+
+
 def _sent(email: str) -> str:
     return page_of(
         "Look into your mail",
@@ -238,6 +255,12 @@ def _confirmation(token: str, person: KnownPerson) -> str:
 on this device until you sign out.</p>
 <form method="post" action="{LINK}?token={quote(token)}"><button>Sign in</button></form>""",
     )
+
+
+SCRIPTED: Final = {
+    "content-security-policy": f"{HEADERS['content-security-policy']}; script-src 'self'; connect-src 'self'"
+}
+"""The headers of pages with a script."""
 
 
 def answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

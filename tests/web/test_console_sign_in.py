@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
+from db.enums import Role
 from tests.helpers.api import Api, Server
 from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.chromium import WITHIN_MILLISECONDS, pages
@@ -21,7 +22,7 @@ from tests.helpers.database_checks import Database
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.oidc_mock import OidcMock, oidc_mock
 from tests.helpers.process import free_port
-from tests.helpers.sessions import new_admin
+from tests.helpers.sessions import new_admin, sign_in
 
 pytestmark = pytest.mark.skipif(
     not (DIRECTORY / MANIFEST).is_file(), reason="needs the console that `make console` builds"
@@ -52,7 +53,7 @@ def server_settings(smtp: MailServer, acme: OidcMock) -> dict[str, str]:
     }
     return {
         "port": str(port),
-        "public_url": f"http://127.0.0.1:{port}",
+        "public_url": f"http://localhost:{port}",  # passkeys belong to a name
         "smtp_url": smtp.url,
         "mail_from": "support@callout.example",
         "jwt_issuers": json.dumps([issuer]),
@@ -60,10 +61,16 @@ def server_settings(smtp: MailServer, acme: OidcMock) -> dict[str, str]:
 
 
 @pytest.fixture
-async def page(context: BrowserContext, server: Server) -> Page:
+def home(server: Server) -> str:
+    """The URL of the console, by the name of the host."""
+    return server.url.replace("127.0.0.1", "localhost")
+
+
+@pytest.fixture
+async def page(context: BrowserContext, home: str) -> Page:
     await context.route("https://cdn.jsdelivr.net/**", lambda route: route.abort())  # the provider's style sheet
     page = await context.new_page()
-    await page.goto(server.url)
+    await page.goto(home)
     return page
 
 
@@ -74,19 +81,19 @@ async def at_provider(page: Page, subject: str) -> None:
     await page.get_by_role("button", name="Authorize").click()
 
 
-async def test_people_sign_in_at_their_company(page: Page, server: Server, api: Api, acme: OidcMock) -> None:
+async def test_people_sign_in_at_their_company(page: Page, server: Server, home: str, acme: OidcMock) -> None:
     key = await new_admin(server.database_url, "Ada Admin")
     email = {"email": f"{key[:8]}@admins.example", "email_verified": True}
-    await page.goto(f"{server.url}/customers")
+    await page.goto(f"{home}/customers")
     assert await problems_in_both_themes(page) == []
     acme.has("ada", {"name": "Ada", "role": "staff", **email, "email_verified": False})
     await at_provider(page, "ada")
     await expect(page.get_by_role("heading", name="You are not signed in")).to_be_visible()
     acme.has("ada", {"name": "Ada", "role": "staff", **email})
-    await page.goto(f"{server.url}/customers")
+    await page.goto(f"{home}/customers")
     await at_provider(page, "ada")
     await expect(page.get_by_role("heading", level=1, name="Customers")).to_be_visible()
-    await expect(page).to_have_url(f"{server.url}/customers")
+    await expect(page).to_have_url(f"{home}/customers")
     await expect(page.get_by_text("Ada Admin").first).to_be_visible()
 
 
@@ -116,13 +123,13 @@ async def by_mail(page: Page, smtp: MailServer, email: str) -> str:
 
 
 async def test_a_link_signs_in_and_nothing_typed_is_lost_when_the_session_ends(
-    page: Page, server: Server, api: Api, smtp: MailServer
+    page: Page, server: Server, home: str, api: Api, smtp: MailServer
 ) -> None:
     key = await new_admin(server.database_url, "Grace Hopper")
     email = f"{key[:8]}@admins.example"
-    await page.goto(f"{server.url}/tickets/new")
+    await page.goto(f"{home}/tickets/new")
     link = await by_mail(page, smtp, email)
-    await expect(page).to_have_url(f"{server.url}/tickets/new")
+    await expect(page).to_have_url(f"{home}/tickets/new")
     await page.get_by_label("Subject", exact=True).fill("Panel beeps")
     await page.get_by_label("Description", exact=True).fill("Since the outage.")
     await page.get_by_label("Name", exact=True).fill("John Smith")
@@ -147,7 +154,7 @@ async def test_a_link_signs_in_and_nothing_typed_is_lost_when_the_session_ends(
     await expect(tab.get_by_label("Subject", exact=True)).to_have_value("Panel beeps")
 
     # Somebody signs out in another tab.
-    await page.goto(f"{server.url}/customers")
+    await page.goto(f"{home}/customers")
     page.on("dialog", lambda dialog: dialog.accept())
     await page.get_by_text("Grace Hopper").first.click()
     await page.get_by_role("button", name="Sign out").click()
@@ -201,11 +208,73 @@ async def test_a_page_of_another_origin_does_nothing_in_the_name_of_who_is_signe
 
 
 async def test_a_technician_signs_in_at_their_company(
-    page: Page, server: Server, api: Api, database: Database, acme: OidcMock
+    page: Page, home: str, api: Api, database: Database, acme: OidcMock
 ) -> None:
     technician = await api.new_technician(name="Tess Tremblay")
     email = await database.fetchval(f"SELECT email FROM technicians WHERE id = '{technician[4:]}'")
     acme.has("tess", {"role": "field", "email": email, "email_verified": True})
     await at_provider(page, "tess")
-    await expect(page).to_have_url(f"{server.url}/tech")
+    await expect(page).to_have_url(f"{home}/tech")
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+async def test_a_passkey_signs_in_until_it_is_removed(
+    page: Page, server: Server, home: str, api: Api, smtp: MailServer, database: Database
+) -> None:
+    key = await new_admin(server.database_url, "Katherine Johnson")
+    email = f"{key[:8]}@admins.example"
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    options |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+    device = (await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options}))["authenticatorId"]
+    await page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(page.get_by_role("alert")).to_have_text(re.compile("That did not work."))
+    assert await problems_in_both_themes(page) == []
+
+    # She makes one, soon after she has signed in.
+    await sign_in(page.context, home, server.database_url, Role.ADMIN, key)
+    await database.execute("UPDATE sessions SET created_at = now() - interval '16 minutes'")
+    await page.goto(f"{home}/customers")
+    await page.get_by_text("Katherine Johnson").first.click()
+    await page.get_by_role("link", name="Passkeys").click()
+    await page.get_by_role("link", name="sign in once more").click()
+    await by_mail(page, smtp, email)
+    await expect(page.get_by_text("You have none yet.")).to_be_visible()
+    await page.get_by_role("button", name="Make a passkey").click()
+    await expect(page.get_by_text("never used")).to_be_visible()
+    assert await problems_in_both_themes(page) == []
+
+    async def signs_out_and_in() -> None:
+        await page.request.post(f"{home}/sign-out", headers={"origin": home})
+        await page.goto(f"{home}/customers")
+        await page.get_by_role("button", name="Sign in with a passkey").click()
+
+    await signs_out_and_in()
+    await expect(page).to_have_url(f"{home}/customers")
+    await expect(page.get_by_text("Katherine Johnson").first).to_be_visible()
+    await page.goto(f"{home}/passkeys")
+    await expect(page.get_by_text("last used on")).to_be_visible()
+
+    # Whoever records what the browser sends cannot send it again, nor can a device that does not know its owner.
+    async with page.expect_request("**/passkeys/sign-in") as sent:
+        await signs_out_and_in()
+    await expect(page.get_by_text("Katherine Johnson").first).to_be_visible()
+    request = await sent.value
+    recorded, data = await request.all_headers(), request.post_data or ""
+    again = await page.request.post(f"{home}/passkeys/sign-in", headers=recorded, data=data)
+    assert (again.status, await again.json()) == (403, {})
+    await devtools.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
+    await signs_out_and_in()
+    await expect(page.get_by_role("alert")).to_have_text(re.compile("That did not work."))
+    await devtools.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
+    await page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(page).to_have_url(f"{home}/customers")
+
+    await page.goto(f"{home}/passkeys")
+    await page.get_by_role("button", name="Remove").click()
+    await expect(page.get_by_text("You have none yet.")).to_be_visible()
+    await signs_out_and_in()
+    await expect(page.get_by_role("alert")).to_have_text(re.compile("That did not work."))
+    entries = "{ auditEntries(filter: {objectKind: [PASSKEY]}) { nodes { action actorId } } }"
+    assert [each["action"] for each in (await api(entries))["auditEntries"]["nodes"]] == ["REVOKED", "CREATED"]

@@ -50,6 +50,7 @@ function Bar() {
       <span class="bar-end">
         <span class="who">{me.value?.name}</span>
         <button type="button" class="link" lang={other} onClick={() => choose(other)}>{texts.otherLanguage}</button>
+        <a href="/passkeys">{texts.passkeys}</a>
         <form method="post" action="/sign-out" onSubmit={forgetDrafts}>
           <button type="submit" class="link">{texts.signOut}</button>
         </form>

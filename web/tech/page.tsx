@@ -21,6 +21,7 @@ export function Page({ title, children }: { title: string; children?: ComponentC
         <a class="brand" href="/tech">Callout</a>
         <span class="who">{me.value?.name}</span>
         <button type="button" class="link" lang={other} onClick={() => choose(other)}>{texts.otherLanguage}</button>
+        <a href="/passkeys">{texts.passkeys}</a>
         <button type="button" class="link" onClick={() => void signOut()}>{texts.signOut}</button>
       </header>
       <Connection />
