@@ -14,7 +14,6 @@ import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from html import escape
 from importlib import import_module
 from math import ceil
 from time import monotonic
@@ -50,6 +49,13 @@ COOKIE: Final = "__Host-callout-passkey"
 CEREMONY_SECONDS: Final = 300
 RECENT_SECONDS: Final = 900
 """How long after signing in a passkey can be made."""
+
+# Those come first that call themselves the others, too.
+_BROWSERS: Final = (("Edg", "Edge"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+_SYSTEMS: Final = (
+    *(("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android")),
+    *(("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux")),
+)
 
 _MAKE, _SIGN_IN = "make", "sign-in"
 
@@ -221,12 +227,19 @@ def _list(found: Sequence[Passkey]) -> str:
     if not found:
         return "<p>With a passkey you sign in by your fingerprint, your face or your PIN. You have none yet.</p>"
     entries = (
-        f"""<li><bdi>{escape(each.user_agent) or "A browser"}</bdi><br>
+        f"""<li><strong>{_browser_of(each.user_agent)}</strong><br>
 Made on {each.created_at:%Y-%m-%d}, {f"last used on {each.used_at:%Y-%m-%d}" if each.used_at else "never used"}.
-<form method="post" action="{PATH}/remove"><button name="id" value="{each.id}">Remove</button></form></li>"""
+<form method="post" action="{PATH}/remove">
+<button class="quiet" name="id" value="{each.id}">Remove</button></form></li>"""
         for each in found
     )
     return f"<ul>{''.join(entries)}</ul>"
+
+
+def _browser_of(user_agent: str) -> str:
+    """The browser and its system in words, as far as they are known here."""
+    names = (next((name for word, name in words if word in user_agent), "") for words in (_BROWSERS, _SYSTEMS))
+    return " on ".join(filter(None, names)) or "A browser"
 
 
 def _make(found: Sequence[Passkey], viewer: Viewer) -> str:

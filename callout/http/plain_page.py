@@ -34,6 +34,13 @@ _PAGE: Final = """<!DOCTYPE html>
   button, .button {{ display: inline-block; padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673;
     color: #ffffff; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer; }}
   button:focus-visible, .button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
+  p + form, div + form {{ margin: 28px 0 0; }}
+  button.quiet {{ padding: 6px 14px; border: 1px solid currentcolor; background: transparent; color: inherit; }}
+  a {{ color: inherit; }}
+  a.button {{ color: #ffffff; }}
+  ul {{ margin: 0 0 24px; padding: 0; list-style: none; }}
+  li {{ padding: 14px 0; border-bottom: 1px solid #9aa5b1; }}
+  li form {{ margin: 8px 0 0; }}
   @media (prefers-color-scheme: dark) {{
     body {{ background: #14181c; color: #e6eaee; }}
     main {{ background: #1e242a; }}
