@@ -1,9 +1,10 @@
 /** Builds the console into a directory: `deno run build.ts DIRECTORY`.
  *
- * Each wing, and the script of the sign-in page, becomes a script and a style sheet whose names have a hash of their contents, with a Brotli copy beside
- * each; `manifest.json` says which of them a page loads, and `documents.json` which operations the pages send. The server
- * makes the pages (`callout/http/console.py`). The technicians' wing can be installed: it also has a service worker, which
- * knows all its files, and an application manifest. */
+ * Each wing becomes a script and a style sheet whose names have a hash of their contents, with a Brotli copy beside
+ * each, and so does the script of the sign-in page; `manifest.json` says which of them a page loads, and
+ * `documents.json` which operations the pages send. The server makes the pages (`callout/http/console.py`). The
+ * technicians' wing can be installed: it also has a service worker, which knows all its files, and an application
+ * manifest. */
 
 import * as esbuild from "esbuild";
 import { createHash } from "node:crypto";

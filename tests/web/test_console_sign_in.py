@@ -17,7 +17,7 @@ from db.enums import Role
 from tests.helpers.api import Api, Server
 from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.chromium import WITHIN_MILLISECONDS, pages
-from tests.helpers.console import admin_at
+from tests.helpers.console import person_at
 from tests.helpers.database_checks import Database
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.oidc_mock import OidcMock, oidc_mock
@@ -191,7 +191,7 @@ async def test_a_page_of_another_origin_does_nothing_in_the_name_of_who_is_signe
         socket.onclose = () => resolve("closed");
     })"""
     with pages(tmp_path) as elsewhere:
-        async with admin_at(browser, server, "Vera Victim", key) as vera:
+        async with person_at(browser, server, Role.ADMIN, key) as vera:
             for button in ("Win a prize", "Win another"):
                 await vera.goto(elsewhere)
                 await vera.get_by_role("button", name=button).click()
