@@ -34,6 +34,9 @@ export function Page({ title, action, children }: PageProps) {
         </header>
         {children}
       </main>
+      <footer class="page-foot">
+        <a href="/passkeys">{texts.passkeys}</a>
+      </footer>
     </>
   );
 }
@@ -50,7 +53,6 @@ function Bar() {
       <span class="bar-end">
         <span class="who">{me.value?.name}</span>
         <button type="button" class="link" lang={other} onClick={() => choose(other)}>{texts.otherLanguage}</button>
-        <a href="/passkeys">{texts.passkeys}</a>
         <form method="post" action="/sign-out" onSubmit={forgetDrafts}>
           <button type="submit" class="link">{texts.signOut}</button>
         </form>

@@ -21,7 +21,6 @@ export function Page({ title, children }: { title: string; children?: ComponentC
         <a class="brand" href="/tech">Callout</a>
         <span class="who">{me.value?.name}</span>
         <button type="button" class="link" lang={other} onClick={() => choose(other)}>{texts.otherLanguage}</button>
-        <a href="/passkeys">{texts.passkeys}</a>
         <button type="button" class="link" onClick={() => void signOut()}>{texts.signOut}</button>
       </header>
       <Connection />
@@ -30,6 +29,9 @@ export function Page({ title, children }: { title: string; children?: ComponentC
         <h1>{title}</h1>
         {children}
       </main>
+      <footer class="page-foot">
+        <a href="/passkeys">{texts.passkeys}</a>
+      </footer>
     </>
   );
 }
