@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from time import monotonic
-from typing import Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
@@ -44,6 +45,8 @@ from callout.http import (
     downloads,
     entrance,
     front_page,
+    passkeys,
+    provider_sign_in,
     sign_in_page,
     uploads,
 )
@@ -54,10 +57,11 @@ from callout.http.console import Console
 from callout.http.console import documents as console_documents
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
-from callout.http.entrance import Entrance
+from callout.http.entrance import Entrance, KnownBrowsers
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
+from callout.http.passkeys import Passkeys
 from callout.http.sign_in_page import SignInMail
 from callout.http.uploads import Uploads
 from callout.live.device_streams import ReceivedEvents
@@ -98,6 +102,9 @@ from resolvers.receipts import Receipts
 from resolvers.staff_presence import StaffPresence
 from schema import graphql_schema, schema
 
+if TYPE_CHECKING:
+    from callout.auth.openid import OpenIdClient
+
 logger = logging.getLogger(__name__)
 
 
@@ -112,6 +119,8 @@ class State(TypedDict):
     acknowledging_attempts: ConfirmAttempts
     acknowledgements: acknowledging.Acknowledgements
     entrance: Entrance
+    openid_clients: Mapping[str, OpenIdClient]
+    passkeys: Passkeys
     sign_in_attempts: ConfirmAttempts
     sign_in_mail: SignInMail
     push_key: VapidKey | None
@@ -162,7 +171,7 @@ def create_app(
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
-            *([] if console is None else [*console.routes(), *entrance.ROUTES, *sign_in_page.ROUTES]),
+            *([] if console is None else [*console.routes(), *_of_sign_in()]),
         ],
         middleware=[
             *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),
@@ -300,9 +309,13 @@ async def _wire(
         confirm_attempts=ConfirmAttempts(monotonic()),
         acknowledging_attempts=ConfirmAttempts(monotonic()),
         acknowledgements=acknowledging.Acknowledgements(database),
+        openid_clients=_openid_clients(settings),
+        passkeys=Passkeys(identity, settings.link_base, partial(Console().script, "sign_in")),
         sign_in_attempts=ConfirmAttempts(monotonic()),
         sign_in_mail=sign_in_mail,
-        entrance=Entrance(database, authenticator, not settings.production, settings.session_days * 86_400),
+        entrance=Entrance(
+            database, authenticator, KnownBrowsers(identity), not settings.production, settings.session_days * 86_400
+        ),
         push_key=push_key,
         graphql=GraphQLEndpoint(
             preparer,
@@ -319,6 +332,21 @@ async def _wire(
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )
+
+
+def _of_sign_in() -> list[Route]:
+    return [*entrance.ROUTES, *sign_in_page.ROUTES, *provider_sign_in.ROUTES, *passkeys.ROUTES]
+
+
+def _openid_clients(settings: Settings) -> dict[str, OpenIdClient]:
+    """The providers at which people sign in in a browser, by their names."""
+    chosen = [(issuer, issuer.browser) for issuer in settings.jwt_issuers if issuer.browser is not None]
+    base = settings.link_base
+    if not chosen or base is None:
+        return {}
+    from callout.auth.openid import OpenIdClient  # Authlib, which others need not load
+
+    return {issuer.name: OpenIdClient(issuer, browser, base) for issuer, browser in chosen}
 
 
 def _trusted(settings: Settings) -> TrustedDocuments:

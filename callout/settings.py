@@ -718,7 +718,7 @@ class Settings(BaseSettings):
         return kept | {
             retention.USED_STREAM_TICKETS: timedelta(hours=1),
             retention.SESSIONS: timedelta(days=self.session_days),
-            retention.SIGN_IN_LINKS: timedelta(hours=1),
+            retention.SIGN_IN_LINKS: retention.SIGN_IN_LINKS_COUNT,
             retention.PUSH_SUBSCRIPTIONS: timedelta(days=self.push_subscription_days),
             retention.PUSH_OF_ABSENT: self.author_absence,
         }
@@ -1050,6 +1050,10 @@ class Settings(BaseSettings):
                 problems.append(
                     f"{PREFIX}JWT_ISSUERS: the URLs of {issuer.name} must start with https:// in production."
                 )
+        if self.link_base is None and any(each.browser for each in self.jwt_issuers):
+            problems.append(
+                f"{PREFIX}PUBLIC_URL must be set in production: providers in {PREFIX}JWT_ISSUERS return browsers there."
+            )
         if self.push_private_key is not None and self.push_contact is None and self.mail_from is None:
             problems.append(f"{PREFIX}PUSH_CONTACT must be set in production: mailto:support@example.com.")
         if self.smtp_url is not None and self.mail_from is None:

@@ -289,6 +289,7 @@ class AuditObjectKind(DocumentedEnum):
     WEBHOOK = "WEBHOOK", "A webhook."
     ADMIN = "ADMIN", "An admin who signs in here."
     SESSION = "SESSION", "A session, in which a person is signed in with a browser."
+    PASSKEY = "PASSKEY", "A passkey, with which a person signs in with a browser."
 
 
 class WebhookState(DocumentedEnum):

@@ -68,5 +68,6 @@ PAGE_MAX = 100
 REFERENCE_PREFIX = "TKT-"
 REFERENCE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 6
-USER_AGENT_MAX = 300  # of a session
+USER_AGENT_MAX = 300  # of a session or passkey
+PASSKEYS_MAX = 10  # of one person
 SESSIONS_MAX = 20  # of one person; a further one ends the one that was used longest ago

@@ -777,6 +777,31 @@ class SignInLinkRow(Base):
     used_at: Mapped[datetime | None]
 
 
+class PasskeyRow(Base):
+    """A passkey, with which a person signs in (WebAuthn). `credential_id` is its id, and `public_key` as COSE has it.
+    `sign_count` is how often it has been used, as far as its authenticator counts. `user_agent` is what the browser in
+    which it was made has said of itself."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (
+        at_most("user_agent", limits.USER_AGENT_MAX),
+        CheckConstraint("num_nonnulls(admin_id, technician_id, customer_id) = 1", name="of_one_person"),
+        UniqueConstraint("credential_id"),
+        *(Index(f"ix_passkeys_{person}_id", f"{person}_id") for person in ("admin", "technician", "customer")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    credential_id: Mapped[bytes] = mapped_column(BYTEA)
+    public_key: Mapped[bytes] = mapped_column(BYTEA)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    admin_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("admins.id"))
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    user_agent: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    used_at: Mapped[datetime | None]
+
+
 class TokenRevocationRow(Base):
     """A revocation of all tokens of a subject, or of everybody if it has none, that were issued until then."""
 

@@ -91,4 +91,7 @@ SESSIONS: Final = Retained("sessions", "sessions", "id", "used_at")
 """Those that have ended because nobody has used them."""
 
 SIGN_IN_LINKS: Final = Retained("sign-in links", "sign_in_links", "secret_hash", "created_at")
-"""Those that have been used or have expired."""
+"""Those that have been used or have expired, and that limit no further ones."""
+
+SIGN_IN_LINKS_COUNT: Final = timedelta(days=1)
+"""For how long a link counts among those that its person has got."""

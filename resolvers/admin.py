@@ -15,7 +15,7 @@ from db.errors import Failure
 from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import table
-from resolvers import audit, crud, push, session
+from resolvers import audit, crud, passkey, push, session
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
@@ -75,6 +75,7 @@ async def _end(transaction: Transaction, admin_id: str) -> None:
     """Ends what an admin has who has lost access: sessions, webhooks that read with their rights, and devices."""
     subject = f"{ADMIN.prefix}_{admin_id}"
     await session.end_of(transaction, Role.ADMIN, admin_id)
+    await passkey.end_of(transaction, Role.ADMIN, admin_id)
     await _REVOKE_TOKENS.execute(transaction, id=new_id(), subject=subject)
     await push.end_of_subject(transaction, subject)
 

@@ -82,6 +82,7 @@ _PREFIXES: Final = {
     AuditObjectKind.ADMIN: ADMIN.prefix,
     AuditObjectKind.SESSION: SESSION.prefix,
     AuditObjectKind.PUSH_SUBSCRIPTION: "psh",
+    AuditObjectKind.PASSKEY: "pky",
 }
 AUDITED: Final = {
     table(model): kind
@@ -117,8 +118,9 @@ class Author:
 
     @classmethod
     def person(cls, role: Role, key: str, name: str, client: str | None) -> Self:
-        """A technician or customer, for what they cause before there is a call, such as by signing in."""
-        return cls(ActorKind(role.value), subject(Viewer(role, key, name)), name, client)
+        """A person in the database, for what they cause before there is a call, such as by signing in."""
+        prefix = {Role.ADMIN: ADMIN, Role.TECHNICIAN: TECHNICIAN, Role.CUSTOMER: CUSTOMER}[role].prefix
+        return cls(ActorKind(role.value), f"{prefix}_{key}", name, client)
 
     @classmethod
     def operator(cls) -> Self:

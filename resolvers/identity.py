@@ -22,7 +22,7 @@ from db.enums import AuditAction, AuditObjectKind, Role
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
 from db.sql import table
-from resolvers import audit, push
+from resolvers import audit, push, session
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
@@ -238,6 +238,9 @@ async def revoke(call: Call, input: Input) -> Outcome:
             subject = f"{IDENTITY.prefix}_{identity}"
             await _REVOKE_TOKENS.execute(transaction, id=new_id(), subject=subject)
             await push.end_of_subject(transaction, subject)
+            # Which of the person's sessions the account has begun is not known.
+            role = Role.CUSTOMER if row["technician_id"] is None else Role.TECHNICIAN
+            await session.end_of(transaction, role, str(row[_COLUMNS[role]]))
             revoked, kind = AuditAction.REVOKED, AuditObjectKind.IDENTITY
             before = _image_of(row)
             await audit.record(transaction, call, revoked, kind, identity, before, before | {"revoked_at": revoked_at})

@@ -1,8 +1,7 @@
 """Sessions: the browsers in which people are signed in. The secret of a session is in a cookie; only its hash is kept.
 
 A session ends when it has not been used for `CALLOUT_SESSION_DAYS`, when it is revoked, or when its person loses
-access. Ending one also revokes its id like a token's subject, so that within a second every process has forgotten it
-and its live connections are closed.
+access. Then its row is gone: within a second every process has forgotten the session and closed its live connections.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sqlalchemy import bindparam as bind
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
-from db.entities import SESSION
+from db.entities import ADMIN, CUSTOMER, SESSION, TECHNICIAN
 from db.enums import PEOPLE, AuditAction, AuditObjectKind, Role
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
@@ -35,8 +34,8 @@ SECRET_PREFIX: Final = "callout_session_"
 PERSON_COLUMNS: Final = {Role.ADMIN: "admin_id", Role.TECHNICIAN: "technician_id", Role.CUSTOMER: "customer_id"}
 """The columns of sessions and sign-in links that name the person."""
 
+_ENTITIES: Final = {Role.ADMIN: ADMIN, Role.TECHNICIAN: TECHNICIAN, Role.CUSTOMER: CUSTOMER}
 _TABLE: Final = table(models.SessionRow)
-_REVOCATIONS: Final = table(models.TokenRevocationRow)
 _ID: Final = UUID(as_uuid=False)
 _MISSING: Final = MutationError(UserErrorCode.NOT_FOUND, "There is no such session.", ("sessionId",))
 
@@ -63,7 +62,7 @@ _OF_PERSON: Final = {
 }
 _HASH: Final = bind("hash", type_=_TABLE.c.secret_hash.type)
 _OF_SECRET: Final = Statement(
-    select(_TABLE.c.id).where(
+    select(_TABLE).where(
         or_(
             _TABLE.c.secret_hash == _HASH,
             and_(_TABLE.c.previous_hash == _HASH, _TABLE.c.renewed_at > func.now() - PREVIOUS_VALID),
@@ -103,9 +102,10 @@ _VISIBLE: Final = {
     for role in PEOPLE
 }
 _DELETE: Final = Statement(delete(_TABLE).where(_TABLE.c.id == bind("id", type_=_ID)).returning(_TABLE.c.id))
-_REVOKE: Final = Statement(
-    insert(_REVOCATIONS).values(id=bind("id", type_=_ID), subject=bind("subject", type_=_REVOCATIONS.c.subject.type))
-)
+_NAME: Final = {
+    role: Statement(select(entity.table.c.name).where(entity.table.c.id == bind("id", type_=_ID)))
+    for role, entity in _ENTITIES.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,11 @@ class KnownPerson:
     role: Role
     key: str
     name: str
+
+    @property
+    def subject(self) -> str:
+        """By what the audit trail and revocations know the person."""
+        return f"{_ENTITIES[self.role].prefix}_{self.key}"
 
     @property
     def column(self) -> dict[str, str | None]:
@@ -131,13 +136,18 @@ def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def shown(user_agent: str) -> str:
+    """What a browser says of itself, as it is kept."""
+    return "".join(filter(str.isprintable, user_agent))[: limits.USER_AGENT_MAX]
+
+
 async def begin(transaction: Transaction, person: KnownPerson, user_agent: str, client: str | None) -> str:
     """Signs a person in and returns the session's secret. Of too many sessions, those used longest ago are ended."""
     for row in await _SURPLUS[person.role].fetch(transaction, person_id=person.key):
         await _end(transaction, str(row["id"]))
     secret, session_id = new_secret(), new_id()
-    shown = "".join(filter(str.isprintable, user_agent))[: limits.USER_AGENT_MAX]
-    await _INSERT.execute(transaction, id=session_id, secret_hash=hash_of(secret), user_agent=shown, **person.column)
+    agent = shown(user_agent)
+    await _INSERT.execute(transaction, id=session_id, secret_hash=hash_of(secret), user_agent=agent, **person.column)
     author = audit.Author.person(person.role, person.key, person.name, client)
     created, kind = AuditAction.CREATED, AuditObjectKind.SESSION
     await audit.record_by(transaction, author, created, kind, session_id, None, {**person.column})
@@ -152,11 +162,17 @@ async def renew(database: Queryable, secret: str) -> str | None:
     return None if found is None else new
 
 
-async def end(transaction: Transaction, secret: str) -> None:
+async def end(transaction: Transaction, secret: str, client: str | None) -> None:
     """Signs out. A session that has ended already stays so."""
-    session_id = await _OF_SECRET.fetchval(transaction, hash=hash_of(secret))
-    if session_id is not None:
-        await _end(transaction, str(session_id))
+    row = await _OF_SECRET.fetchrow(transaction, hash=hash_of(secret))
+    if row is None or not await _end(transaction, str(row["id"])):
+        return
+    role = next(role for role, column in PERSON_COLUMNS.items() if row[column] is not None)
+    key = str(row[PERSON_COLUMNS[role]])
+    name = await _NAME[role].fetchval(transaction, id=key)
+    author = audit.Author.person(role, key, name, client)
+    revoked, kind = AuditAction.REVOKED, AuditObjectKind.SESSION
+    await audit.record_by(transaction, author, revoked, kind, str(row["id"]), _image(row), {})
 
 
 async def revoke(call: Call, input: Input) -> Outcome:
@@ -171,8 +187,7 @@ async def revoke(call: Call, input: Input) -> Outcome:
             raise Refused(_MISSING)
         await _end(transaction, str(session_id))
         revoked, kind = AuditAction.REVOKED, AuditObjectKind.SESSION
-        before: dict[str, Any] = {column: row[column] and str(row[column]) for column in PERSON_COLUMNS.values()}
-        await audit.record(transaction, call, revoked, kind, str(session_id), before, {})
+        await audit.record(transaction, call, revoked, kind, str(session_id), _image(row), {})
     return Outcome()
 
 
@@ -182,6 +197,10 @@ async def end_of(transaction: Transaction, role: Role, person_id: str) -> None:
         await _end(transaction, str(row["id"]))
 
 
-async def _end(transaction: Transaction, session_id: str) -> None:
-    await _DELETE.execute(transaction, id=session_id)
-    await _REVOKE.execute(transaction, id=new_id(), subject=f"{SESSION.prefix}_{session_id}")
+async def _end(transaction: Transaction, session_id: str) -> bool:
+    """Returns whether it was there."""
+    return await _DELETE.fetchval(transaction, id=session_id) is not None
+
+
+def _image(row: Any) -> dict[str, Any]:
+    return {column: row[column] and str(row[column]) for column in PERSON_COLUMNS.values()}

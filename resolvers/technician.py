@@ -11,7 +11,7 @@ from db.entities import TICKET
 from db.enums import Role, TicketStatus
 from db.sql import Expression, Row, table
 from db.visibility import ViewerParameter
-from resolvers import crud, push, session
+from resolvers import crud, passkey, push, session
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
@@ -36,6 +36,7 @@ async def _end_devices(transaction: Transaction, values: dict[str, Any], checks:
     if values.get("active") is False:
         await push.end_of_technician(transaction, str(values["id"]))
         await session.end_of(transaction, Role.TECHNICIAN, str(values["id"]))
+        await passkey.end_of(transaction, Role.TECHNICIAN, str(values["id"]))
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 /** Builds the console into a directory: `deno run build.ts DIRECTORY`.
  *
  * Each wing becomes a script and a style sheet whose names have a hash of their contents, with a Brotli copy beside
- * each; `manifest.json` says which of them a page loads, and `documents.json` which operations the pages send. The server
- * makes the pages (`callout/http/console.py`). The technicians' wing can be installed: it also has a service worker, which
- * knows all its files, and an application manifest. */
+ * each, and so does the script of the sign-in page; `manifest.json` says which of them a page loads, and
+ * `documents.json` which operations the pages send. The server makes the pages (`callout/http/console.py`). The
+ * technicians' wing can be installed: it also has a service worker, which knows all its files, and an application
+ * manifest. */
 
 import * as esbuild from "esbuild";
 import { createHash } from "node:crypto";
@@ -11,6 +12,7 @@ import { brotliCompressSync } from "node:zlib";
 import { writeOperations } from "./codegen.ts";
 
 const WINGS = ["staff", "tech", "portal"];
+const ENTRIES = { ...Object.fromEntries(WINGS.map((wing) => [wing, `${wing}/main.tsx`])), sign_in: "sign_in/main.ts" };
 const INSTALLED = "tech";
 /** What every page loads before anything else. */
 const THEME = "design/theme_first.ts";
@@ -38,7 +40,7 @@ async function build(target: string): Promise<Manifest> {
   await Deno.mkdir(target, { recursive: true });
   const { metafile } = await esbuild.build({
     absWorkingDir: import.meta.dirname!,
-    entryPoints: Object.fromEntries(WINGS.filter(exists).map((wing) => [wing, `${wing}/main.tsx`])),
+    entryPoints: ENTRIES,
     entryNames: "[name]-[hash]",
     chunkNames: "chunk-[hash]",
     assetNames: "[name]-[hash]",
@@ -59,11 +61,11 @@ async function build(target: string): Promise<Manifest> {
   for (const name of outputs.keys()) compressed.set(name, await compress(`${target}/${name}`));
   const entries: Record<string, Entry> = {};
   for (const [name, output] of outputs) {
-    if (!output.entryPoint?.endsWith("/main.tsx")) continue;
+    if (!Object.values(ENTRIES).includes(output.entryPoint ?? "")) continue;
     const preloads = [...staticImports(name, outputs)];
     const styles = output.cssBundle === undefined ? [] : [nameOf(output.cssBundle)];
     const bytes = [name, ...styles, ...preloads].reduce((sum, one) => sum + compressed.get(one)!, 0);
-    entries[output.entryPoint.split("/")[0]!] = { script: name, styles, preloads, bytes };
+    entries[output.entryPoint!.split("/")[0]!] = { script: name, styles, preloads, bytes };
   }
   const installed = entries[INSTALLED]!;
   const theme = await buildTheme(target);
@@ -156,14 +158,6 @@ async function compress(path: string): Promise<number> {
   const copy = brotliCompressSync(await Deno.readFile(path));
   await Deno.writeFile(`${path}.br`, copy);
   return copy.length;
-}
-
-function exists(wing: string): boolean {
-  try {
-    return Deno.statSync(new URL(`${wing}/main.tsx`, import.meta.url)).isFile;
-  } catch {
-    return false;
-  }
 }
 
 function nameOf(path: string): string {

@@ -16,7 +16,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -55,7 +55,8 @@ from db.postgres.pool import OUTAGE, Database, Replaced
 from db.postgres.statement import Statement
 from db.viewer import Issued, SignedIn, Viewer
 from notifiers.company_profile import zone_of
-from resolvers import audit, identity, session
+from resolvers import audit, identity, session, sign_in
+from resolvers.session import KnownPerson
 
 T = TypeVar("T")
 
@@ -410,6 +411,39 @@ class Authenticator:
             key, name, aliases = known.person_id, known.name, (bearer.subject, known.global_id)
         return Viewer(bearer.role, key, name, None, bearer.email, zone, aliases)
 
+    async def person_of(self, verified: Verified) -> KnownPerson:
+        """Returns the person in the database whom an ID token names, so that a session can begin. An admin is found by
+        the address that the provider has verified. Raises `Unauthenticated` if there is nobody who has access, or if
+        the token's role is not theirs, and `AuthenticationUnavailable`."""
+        bearer = bearer_of(verified.claims, verified.mapping)
+        if bearer.role is Role.SERVICE:
+            raise Unauthenticated("Services do not sign in in a browser.", reason="the role is service")
+        if bearer.role is Role.ADMIN:
+            person = await self._admin(verified, bearer)
+        elif bearer.id is not None:
+            person = KnownPerson(bearer.role, *await self._person(bearer.role, bearer.id))
+        else:
+            known = await self._linked(verified, bearer)
+            person = KnownPerson(bearer.role, known.person_id, known.name)
+        names = [bearer.subject, person.subject]
+        if verified.issuer is not None:
+            names.append(f"{verified.issuer.name}:{bearer.subject}")
+        if self._revocations.cover(_named(verified.claims, names)):
+            raise Unauthenticated("The token has been revoked.", reason=f"revoked, of {said(bearer.subject)}")
+        return person
+
+    async def _admin(self, verified: Verified, bearer: Bearer) -> KnownPerson:
+        who = f"the admin {said(bearer.subject)} of {said(verified.claims['iss'])}"
+        if not verified.mapping.link_by_email:
+            raise _nobody(f"{who} could be found by their address alone, and link_by_email is off")
+        if bearer.verified_email is None:
+            raise _nobody(f"{who} has no verified address")
+        email = bearer.verified_email
+        admin = await self._look_at(lambda: sign_in.admin_with(self._database, email))
+        if admin is None:
+            raise _nobody(f"no active admin has the address of {who}")
+        return admin
+
     async def _person(self, role: Role, global_id: str) -> tuple[str, str]:
         """The key and the name of an active technician or customer whose id the token has. Raises `Unauthenticated` if
         there is none."""
@@ -493,8 +527,11 @@ class Authenticator:
 
 
 def _issued(claims: Mapping[str, Any], viewer: Viewer | Unauthenticated) -> Issued:
-    # Trimmed, as the subjects of revocations are.
-    names = (audit.subject(viewer), *viewer.aliases) if isinstance(viewer, Viewer) else ()
+    return _named(claims, (audit.subject(viewer), *viewer.aliases) if isinstance(viewer, Viewer) else ())
+
+
+def _named(claims: Mapping[str, Any], names: Iterable[str]) -> Issued:
+    """A token that revocations may name by these names. They are trimmed, as the subjects of revocations are."""
     return Issued(str(claims.get("sub", "")).strip(), int(claims["iat"]), tuple(map(str.strip, names)))
 
 

@@ -175,3 +175,8 @@ def said(value: object) -> str:
         return shown(value) if isinstance(value, str) else shown(repr(value)).strip('"')
     except RecursionError:  # a header that nobody has signed can be nested as deeply as JSON is read
         return f"a {type(value).__name__} that is nested too deeply"
+
+
+def in_words(value: object) -> str:
+    """What a provider says to a person, on one line and not too long."""
+    return "".join(filter(str.isprintable, str(value)))[:200]

@@ -28,6 +28,7 @@ from db.enums import Role
 
 ISSUERS_MAX: Final = 20
 ISSUER_MAX: Final = 200  # characters, as in `identities`
+SECRET_MAX: Final = 4_096  # characters
 
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 DEFAULT_ALGORITHMS: Final[tuple[Algorithm, ...]] = ("RS256", "ES256")
@@ -112,6 +113,49 @@ class ClaimMapping(_Strict):
         return role
 
 
+class BrowserClient(_Strict):
+    """Callout as a client of the provider, by which people sign in in a browser (OpenID Connect). Without a secret it
+    is a public one. `label` is what the page calls the provider."""
+
+    client_id: Name
+    client_secret: Annotated[str, Field(min_length=1, max_length=SECRET_MAX)] | None = Field(None, repr=False)
+    client_secret_file: str | None = None
+    label: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    scopes: Names = ("openid", "profile", "email")
+
+    @field_validator("label")
+    @classmethod
+    def _is_a_line(cls, label: str | None) -> str | None:
+        if label is not None and not (label.isprintable() and label.strip()):
+            raise ValueError("must be a line of text")
+        return label
+
+    @field_validator("scopes")
+    @classmethod
+    def _of_openid(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in scopes or not all(re.fullmatch(r"[!#-\[\]-~]+", each) for each in scopes):
+            raise ValueError("must have openid, and no spaces")
+        return scopes
+
+    @model_validator(mode="after")
+    def _read_secret(self) -> Self:
+        if self.client_secret_file is None:
+            return self
+        if self.client_secret is not None:
+            raise ValueError("client_secret and client_secret_file are both set: unset one of them")
+        try:
+            with open(self.client_secret_file, encoding="utf-8") as file:
+                secret = file.read(SECRET_MAX + 2).removesuffix("\n").removesuffix("\r")
+        except OSError as error:
+            raise ValueError(f"client_secret_file cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError("client_secret_file is not a text in UTF-8") from None
+        if not 1 <= len(secret) <= SECRET_MAX:
+            raise ValueError(f"client_secret_file must have 1 to {SECRET_MAX} characters")
+        object.__setattr__(self, "client_secret", secret)
+        return self
+
+
 class TrustedIssuer(_Strict):
     """A provider. `issuer` is the `iss` of its tokens, exactly; `jwks_url` is found by OpenID discovery if not given.
     `require` has further claims, by their paths, with the values that each may have."""
@@ -124,6 +168,7 @@ class TrustedIssuer(_Strict):
     jwks_url: str | None = None
     require: dict[Name, Values] = Field(default_factory=dict)
     claims: ClaimMapping = Field(default_factory=ClaimMapping)
+    browser: BrowserClient | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -184,7 +229,7 @@ def _sentence(problem: Mapping[str, Any], where: str) -> str:
     place = ", ".join(filter(None, (where, ".".join(path))))
     match problem["type"]:
         case "extra_forbidden":
-            known = {**TrustedIssuer.model_fields} if path[:-1] == [] and where else {**ClaimMapping.model_fields}
+            known = _fields_at(path[:-1], TrustedIssuer if where else ClaimMapping)
             close = difflib.get_close_matches(path[-1], known, 1)
             return f"{place} is no setting" + (f"; is it {close[0]}?" if close else f", but {', '.join(known)} are")
         case "missing":
@@ -192,6 +237,11 @@ def _sentence(problem: Mapping[str, Any], where: str) -> str:
         case _:
             message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
             return f"{place} {message[:1].lower()}{message[1:]}".strip()
+
+
+def _fields_at(path: list[str], model: type[BaseModel]) -> list[str]:
+    of_issuer: dict[str, type[BaseModel]] = {"claims": ClaimMapping, "browser": BrowserClient}
+    return list((of_issuer[path[0]] if path else model).model_fields)
 
 
 def _json(text: str) -> object:

@@ -100,7 +100,7 @@ class Verifier:
         if str(header.get("typ", "JWT")).lower() not in _TYPES:
             raise Unauthenticated("The token is not an access token.", reason=f"typ is {said(header.get('typ'))}")
         _check_audience(claims, issuer)
-        _check_required(claims, issuer)
+        check_required(claims, issuer)
         return Verified(claims, issuer.claims, issuer)
 
     # The issuer of the other settings
@@ -197,7 +197,8 @@ def _check_audience(claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:
         )
 
 
-def _check_required(claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:
+def check_required(claims: Mapping[str, Any], issuer: TrustedIssuer) -> None:
+    """Raises `Unauthenticated` unless the claims have what the settings of the issuer require."""
     for path, accepted in issuer.require.items():
         given = find(claims, path)
         if given is None:

@@ -82,6 +82,14 @@ def parsed(text: str) -> Address | None:
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
 
 
+def is_loopback(host: str) -> bool:
+    """Whether the host is this computer, by its address or by the name that no DNS server can give to another."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def network_of(address: Address) -> bytes:
     """What limits count an address by: itself, or the /64 of an IPv6 address."""
     return address.packed if address.version == 4 else address.packed[:_V6_PREFIX]

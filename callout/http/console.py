@@ -126,6 +126,12 @@ class Console:
             return None
         return manifest
 
+    def script(self, name: str) -> str | None:
+        """The path of a script that a page of the server's own loads; None if it has not been built."""
+        manifest = self._manifest()
+        entry = None if manifest is None else manifest["entries"].get(name)
+        return None if entry is None else f"/console/{entry['script']}"
+
     def routes(self) -> list[BaseRoute]:
         """The pages but for `/`, and the files."""
         return [

@@ -26,12 +26,14 @@ from callout.http.guard import read_body
 from callout.http.ide import is_at_this_computer
 from callout.http.session_cookie import CrossSite, is_from_here, secret_in
 from db.enums import Role, TicketStatus
+from db.events.seal import Seal
 from db.ids import new_id
 from db.models import AdminRow, CustomerRow, TechnicianRow, TicketRow
 from db.postgres.pool import OUTAGE, Database
 from db.postgres.statement import Statement
 from db.viewer import Viewer
 from resolvers import session
+from resolvers.mutation import Transaction
 from resolvers.session import KnownPerson
 
 WINGS: Final = {Role.ADMIN: "staff", Role.TECHNICIAN: "tech", Role.CUSTOMER: "portal"}
@@ -43,6 +45,27 @@ _SHOWN: Final = 3
 """People of each role in the demo."""
 
 
+class KnownBrowsers:
+    """Browsers in which somebody has signed in, who is named by a sealed cookie. It gives no access: it only says that
+    who asks for a link there is no stranger. All servers of one database, which its event log's identity stands for,
+    seal alike."""
+
+    _NAME: Final = "__Host-callout-known"
+    _SECONDS: Final = 180 * 86_400
+
+    def __init__(self, log_identity: str) -> None:
+        self._seal = Seal("known browser 1", log_identity)
+
+    def cookie(self, person: KnownPerson) -> str:
+        """The value of `Set-Cookie`."""
+        return session_cookie.cookie(self._seal.seal(person.subject), self._SECONDS, self._NAME)
+
+    def subject(self, request: Request) -> str | None:
+        """The subject of who has signed in last in the browser, signed in or not; None if nobody has."""
+        sealed = session_cookie.value_in(request.scope["headers"], self._NAME.encode())
+        return None if sealed is None else self._seal.open(sealed)
+
+
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """One for each process. `demo` says whether people of the demo company can be chosen, as in development. `seconds`
@@ -50,6 +73,7 @@ class Entrance:
 
     database: Database
     authenticator: Authenticator
+    known: KnownBrowsers
     demo: bool
     seconds: int
 
@@ -89,14 +113,23 @@ class Entrance:
     async def sign_in(self, request: Request, person: KnownPerson, next_path: str) -> Response:
         """Signs the person in, in place of who is signed in already, and goes to the path. Raises the database's
         errors."""
+        async with self.database.transaction() as transaction:
+            secret = await self.begin_session(transaction, request, person)
+        return self.enter(secret, person, next_path)
+
+    async def begin_session(self, transaction: Transaction, request: Request, person: KnownPerson) -> str:
+        """Begins a session of the person, in place of that of who is signed in already, and returns its secret."""
         user_agent, client = request.headers.get("user-agent", ""), request_of(request.scope).client
         before = secret_in(request.scope["headers"])
-        async with self.database.transaction() as transaction:
-            if before is not None:
-                await session.end(transaction, before)
-            secret = await session.begin(transaction, person, user_agent, client)
+        if before is not None:
+            await session.end(transaction, before, client)
+        return await session.begin(transaction, person, user_agent, client)
+
+    def enter(self, secret: str, person: KnownPerson, next_path: str) -> Response:
+        """Gives the browser the session with this secret, and goes to the path."""
         response = RedirectResponse(next_path, 303)
         self.set_cookie(response, secret)
+        response.headers.append("set-cookie", self.known.cookie(person))
         return response
 
     def set_cookie(self, response: Response, secret: str) -> None:
@@ -174,7 +207,7 @@ async def sign_out(request: Request) -> Response:
     secret = secret_in(request.scope["headers"])
     if secret is not None:
         async with entrance.database.transaction() as transaction:
-            await session.end(transaction, secret)
+            await session.end(transaction, secret, request_of(request.scope).client)
     response = RedirectResponse(SIGN_IN, 303)
     response.headers.append("set-cookie", session_cookie.cookie("", 0))
     return response

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from callout.http.client_address import is_loopback
 from callout.http.guard import OWN_CACHE_CONTROL
 
 DIRECTORY: Final = Path(sys.prefix) / "share" / "callout" / "ide"
@@ -152,14 +152,7 @@ def is_at_this_computer(scope: Scope) -> bool:
     if scope["http_version"] == "1.0":  # no browser's, but that of nginx, which adds no header unless it is asked to
         return False
     client = scope.get("client")
-    return client is not None and _is_loopback(client[0]) and _is_loopback(_host(headers.get(b"host", "")))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return client is not None and is_loopback(client[0]) and is_loopback(_host(headers.get(b"host", "")))
 
 
 def _host(header: str) -> str:

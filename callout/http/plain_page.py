@@ -1,4 +1,4 @@
-"""Pages that the server renders for people who are not signed in: one column, no script, light or dark."""
+"""Pages that the server renders for people who are not in the console: one column, light or dark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAGE: Final = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
-<style>
+{script}<style>
   body {{ margin: 0; padding: 10vh 16px; background: #eef1f4; color: #1f2933;
     font: 17px/1.5 -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }}
   main {{ box-sizing: border-box; max-width: 34rem; margin: 0 auto; padding: 32px 36px; background: #ffffff;
@@ -31,9 +31,16 @@ _PAGE: Final = """<!DOCTYPE html>
   input {{ box-sizing: border-box; width: 100%; margin: 0 0 16px; padding: 11px 12px; border: 1px solid #7b8794;
     border-radius: 6px; background: transparent; color: inherit; font: inherit; }}
   input:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 1px; }}
-  button {{ padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673; color: #ffffff;
-    font: inherit; font-weight: 600; cursor: pointer; }}
-  button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
+  button, .button {{ display: inline-block; padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673;
+    color: #ffffff; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer; }}
+  button:focus-visible, .button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
+  p + form, div + form {{ margin: 28px 0 0; }}
+  button.quiet {{ padding: 6px 14px; border: 1px solid currentcolor; background: transparent; color: inherit; }}
+  a {{ color: inherit; }}
+  a.button {{ color: #ffffff; }}
+  ul {{ margin: 0 0 24px; padding: 0; list-style: none; }}
+  li {{ padding: 14px 0; border-bottom: 1px solid #9aa5b1; }}
+  li form {{ margin: 8px 0 0; }}
   @media (prefers-color-scheme: dark) {{
     body {{ background: #14181c; color: #e6eaee; }}
     main {{ background: #1e242a; }}
@@ -50,6 +57,7 @@ _PAGE: Final = """<!DOCTYPE html>
 """
 
 
-def page_of(title: str, content: str) -> str:
-    """The page with this title and this HTML."""
-    return _PAGE.format(title=escape(title), content=content)
+def page_of(title: str, content: str, script: str | None = None) -> str:
+    """The page with this title and this HTML, which loads the script at this path."""
+    loads = "" if script is None else f'<script type="module" src="{escape(script)}"></script>\n'
+    return _PAGE.format(title=escape(title), content=content, script=loads)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from callout.http.client_address import is_loopback
 from callout.http.errors import HttpError
 
 NAME: Final = "__Host-callout"
@@ -29,18 +30,24 @@ class CrossSite(HttpError):
     status = 403
     code = "CSRF"
     default = (
-        "With a session's cookie, a request must come from a page of this server, with `X-Requested-With: callout`."
+        "With a session's cookie, a request must come from a page of this server, over https, with"
+        " `X-Requested-With: callout`."
     )
 
 
 def secret_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The session's secret in the headers; None without a cookie. Other programs on the same host may have set cookies
-    that no standard allows, after which the parser of the standard library stops."""
+    """The session's secret in the headers; None without a cookie."""
+    return value_in(headers, _NAME)
+
+
+def value_in(headers: Iterable[tuple[bytes, bytes]], cookie_name: bytes) -> str | None:
+    """The value of a cookie in the headers; None without it. Other programs on the same host may have set cookies that
+    no standard allows, after which the parser of the standard library stops."""
     for name, value in headers:
         if name == b"cookie":
             for pair in value.split(b";"):
                 found, _, secret = pair.strip().partition(b"=")
-                if found == _NAME:
+                if found == cookie_name:
                     return secret.decode("latin-1")
     return None
 
@@ -66,13 +73,17 @@ def is_from_here(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def is_own(origin: bytes, host: bytes) -> bool:
-    """Whether the origin is the server's own, by the request's `Host`."""
+    """Whether the origin is the server's own, by the request's `Host`. A browser has the cookie only over `https` or
+    from this computer, whatever proxies make of it. So a page of the same host that came without encryption, in which
+    anybody on the way may have written, is none of ours."""
     try:
-        return urlsplit(origin).netloc.lower() == host.lower() != b""
+        parts = urlsplit(origin.decode("latin-1"))
+        is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        return is_private and parts.netloc.lower() == host.decode("latin-1").lower() != ""
     except ValueError:
         return False
 
 
-def cookie(secret: str, seconds: int) -> str:
-    """The value of `Set-Cookie` for a session of this many seconds; 0 ends it."""
-    return f"{NAME}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"
+def cookie(value: str, seconds: int, name: str = NAME) -> str:
+    """The value of `Set-Cookie` for a session of this many seconds, or another cookie; 0 ends it."""
+    return f"{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"

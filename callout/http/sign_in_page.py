@@ -1,8 +1,9 @@
 """`/sign-in`: the page on which people ask for a link, and that of the link itself, which signs them in.
 
-A GET of the link shows a button and changes nothing, because programs that check mail open its links. What the pages
-say depends on nothing that they are given, so nobody learns from them whose addresses are known; mail is composed and
-sent after the answer. Requests are limited by the client's address, and links by the person.
+A GET of the link shows whom it signs in and a button, and changes nothing, because programs that check mail open its
+links. What the page says that is asked for a link depends on nothing that it is given, so nobody learns from it whose
+addresses are known; mail is composed and sent after the answer. Requests are limited by the client's address, and links
+by the person.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from html import escape
 from math import ceil
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.requests import Request
@@ -27,7 +28,7 @@ from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
 from callout.http.guard import read_body
 from callout.http.plain_page import HEADERS, page_of
 from callout.http.session_cookie import CrossSite, is_from_here
-from db.enums import DeliveryState
+from db.enums import DeliveryState, Role
 from db.ids import new_id
 from db.limits import EMAIL_MAX
 from db.postgres.outage import is_logged
@@ -35,7 +36,12 @@ from db.postgres.pool import OUTAGE, Database
 from notifiers.attempt import attempt
 from notifiers.notification import Channel, Notice
 from resolvers import sign_in
+from resolvers.session import KnownPerson
 from resolvers.sign_in import VALID, SignInLink
+
+if TYPE_CHECKING:
+    from callout.auth.openid import OpenIdClient
+    from callout.http.passkeys import Passkeys
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +52,16 @@ SENDING_MAX: Final = 20
 
 _MINUTES: Final = int(VALID.total_seconds() // 60)
 
+_AS: Final = {Role.ADMIN: "an admin", Role.TECHNICIAN: "a technician", Role.CUSTOMER: "a customer"}
 _USED: Final = page_of(
     "This link does not work",
     f"""<p>It has been used already, or it is more than {_MINUTES} minutes old.</p>
 <p><a href="{SIGN_IN}">Ask for another one</a></p>""",
 )
-_UNAVAILABLE: Final = page_of(
+UNAVAILABLE: Final = page_of(
     "Please try again in a minute", f'<p>Nobody can sign in at the moment.</p><p><a href="{SIGN_IN}">Try again</a></p>'
 )
-_TOO_MANY: Final = page_of(
+TOO_MANY: Final = page_of(
     "Please try again in a minute",
     f'<p>There have been too many attempts.</p><p><a href="{SIGN_IN}">Try again</a></p>',
 )
@@ -83,9 +90,10 @@ class SignInMail:
     def is_busy(self) -> bool:
         return len(self._tasks) >= SENDING_MAX
 
-    def send(self, email: str, next_path: str) -> None:
-        """Sends the person with this address a link, if there is one, in the background."""
-        task = asyncio.create_task(self._send(email, next_path))
+    def send(self, email: str, next_path: str, known: str | None) -> None:
+        """Sends the person with this address a link, if there is one, in the background. `known` is who has signed in
+        before in the browser that asks."""
+        task = asyncio.create_task(self._send(email, next_path, known))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -94,9 +102,9 @@ class SignInMail:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _send(self, email: str, next_path: str) -> None:
+    async def _send(self, email: str, next_path: str, known: str | None) -> None:
         try:
-            link = await sign_in.make_link(self._database, email, next_path)
+            link = await sign_in.make_link(self._database, email, next_path, known)
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("a link to sign in cannot be made: %s", error or type(error).__name__)
@@ -115,47 +123,70 @@ class SignInMail:
 
 async def sign_in_page(request: Request) -> Response:
     mail: SignInMail = request.state.sign_in_mail
-    if not mail.is_possible:
-        return _answer(_NO_MAIL, 503)
+    providers: Mapping[str, OpenIdClient] = request.state.openid_clients
     if request.method != "POST":
-        return _answer(_question(_next_path(request.query_params.get("next", ""))))
+        if not mail.is_possible and not providers:
+            return answer(_NO_MAIL, 503)
+        next_path = safe_path(request.query_params.get("next", ""))
+        passkeys: Passkeys = request.state.passkeys
+        at_once = _buttons(providers, next_path) + (_passkey(next_path) if passkeys.script else "")
+        content = at_once + (_form(next_path) if mail.is_possible else "")
+        return answer(page_of("Sign in", content, passkeys.script), headers=SCRIPTED)
+    if not mail.is_possible:
+        return answer(_NO_MAIL, 503)
     if not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
-    wait = _wait(request)
+    wait = wait_of(request)
     if wait or mail.is_busy:
-        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
+        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
     form = parse_qs((await read_body(request.scope, request.receive)).decode("utf-8", "replace"))
     email = next(iter(form.get("email", [])), "").strip()[:EMAIL_MAX]
-    mail.send(email, _next_path(next(iter(form.get("next", [])), "")))
-    return _answer(_sent(email))
+    entrance: Entrance = request.state.entrance
+    mail.send(email, safe_path(next(iter(form.get("next", [])), "")), entrance.known.subject(request))
+    return answer(_sent(email))
 
 
 async def link_page(request: Request) -> Response:
     token = request.query_params.get("token", "")
-    if request.method != "POST":
-        return _answer(_confirmation(token))
-    if not is_from_here(dict(request.scope["headers"])):
+    posted = request.method == "POST"
+    if posted and not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
-    wait = _wait(request)
+    wait = wait_of(request)
     if wait:
-        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait))})
-    entrance: Entrance = request.state.entrance
+        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait))})
     try:
-        async with entrance.database.transaction() as transaction:
-            found = await sign_in.use_link(transaction, token)
-        if found is None:
-            return _answer(_USED, 404)
-        attempts: ConfirmAttempts = request.state.sign_in_attempts
-        attempts.was_right(request_of(request.scope).client, monotonic())
-        person, next_path = found
-        return await entrance.sign_in(request, person, next_path or HOMES[WINGS[person.role]])
+        response = await (_use(request, token) if posted else _look_at(request, token))
     except OUTAGE as error:
         if not is_logged(error):
             logger.warning("nobody can sign in: %s", error or type(error).__name__)
-        return _answer(_UNAVAILABLE, 503)
+        return answer(UNAVAILABLE, 503)
+    if response is None:
+        return answer(_USED, 404)
+    attempts: ConfirmAttempts = request.state.sign_in_attempts
+    attempts.was_right(request_of(request.scope).client, monotonic())
+    return response
 
 
-def _wait(request: Request) -> float:
+async def _look_at(request: Request, token: str) -> Response | None:
+    entrance: Entrance = request.state.entrance
+    person = await sign_in.look_at(entrance.database, token)
+    return None if person is None else answer(_confirmation(token, person))
+
+
+async def _use(request: Request, token: str) -> Response | None:
+    """In one transaction, so that a link is not lost if the session cannot begin."""
+    entrance: Entrance = request.state.entrance
+    async with entrance.database.transaction() as transaction:
+        found = await sign_in.use_link(transaction, token)
+        if found is None:
+            return None
+        person, next_path = found
+        secret = await entrance.begin_session(transaction, request, person)
+    return entrance.enter(secret, person, next_path or HOMES[WINGS[person.role]])
+
+
+def wait_of(request: Request) -> float:
+    """Takes the points of an attempt from the client's budget. Returns 0, or the seconds to wait."""
     attempts: ConfirmAttempts = request.state.sign_in_attempts
     info = request_of(request.scope)
     wait = attempts.begin(info.client, monotonic())
@@ -164,7 +195,7 @@ def _wait(request: Request) -> float:
     return wait
 
 
-def _next_path(given: str) -> str:
+def safe_path(given: str) -> str:
     """The path if it is one of this server's pages, or else an empty one: the person's own first page."""
     try:
         parts = urlsplit(given)
@@ -174,17 +205,38 @@ def _next_path(given: str) -> str:
     return given if is_path and given.isprintable() and given != "/" and not given.startswith(SIGN_IN) else ""
 
 
-def _question(next_path: str) -> str:
-    return page_of(
-        "Sign in",
-        f"""<form method="post" action="{SIGN_IN}">
+def _buttons(providers: Mapping[str, OpenIdClient], next_path: str) -> str:
+    """Links, because a form would not be let go on to the provider by the page's `form-action`."""
+    return "".join(
+        f'<p><a class="button" href="{SIGN_IN}/with/{name}?next={quote(next_path)}">Sign in with'
+        f" {escape(client.label)}</a></p>\n"
+        for name, client in providers.items()
+    )
+
+
+def _form(next_path: str) -> str:
+    return f"""<form method="post" action="{SIGN_IN}">
 <label for="email">Your e-mail address</label>
 <input id="email" name="email" type="email" autocomplete="username" required maxlength="{EMAIL_MAX}" autofocus>
 <input type="hidden" name="next" value="{escape(next_path)}">
 <p>We send you a link. It works once, and for {_MINUTES} minutes.</p>
 <button>Send me a link</button>
-</form>""",
-    )
+</form>"""
+
+
+def _passkey(next_path: str) -> str:
+    failed = "That did not work. Have you made a passkey here? Ask for a link otherwise."
+    return passkey_button("sign-in", "Sign in with a passkey", failed, next_path)
+
+
+def passkey_button(ceremony: str, label: str, failed: str, next_path: str = "") -> str:
+    """A button for a ceremony, which the script shows in browsers that know passkeys, with the sentence that says that
+    it has failed."""
+    return f"""<div id="passkey" data-ceremony="{ceremony}" data-next="{escape(next_path)}" hidden>
+<p><button type="button">{label}</button></p>
+<p role="alert" data-failed="{failed}"></p>
+</div>
+"""
 
 
 def _sent(email: str) -> str:
@@ -196,15 +248,22 @@ which you want to sign in, within {_MINUTES} minutes.</p>
     )
 
 
-def _confirmation(token: str) -> str:
+def _confirmation(token: str, person: KnownPerson) -> str:
     return page_of(
         "Sign in",
-        f"""<p>You are signed in on this device until you sign out.</p>
+        f"""<p>You sign in as <strong><bdi>{escape(person.name)}</bdi></strong>, {_AS[person.role]}, and stay signed in
+on this device until you sign out.</p>
 <form method="post" action="{LINK}?token={quote(token)}"><button>Sign in</button></form>""",
     )
 
 
-def _answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+SCRIPTED: Final = {
+    "content-security-policy": f"{HEADERS['content-security-policy']}; script-src 'self'; connect-src 'self'"
+}
+"""The headers of pages with a script."""
+
+
+def answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     # With `no-referrer`, as other such pages have it, a browser would hide the origin of the form as well.
     return HTMLResponse(page, status, {**HEADERS, "referrer-policy": "same-origin", **(headers or {})})
 

@@ -1,9 +1,9 @@
 """The erasure of a customer, step by step.
 
-`begin` replaces the values of the customer and of their properties, deletes the customer's identities, sessions and
-push subscriptions, and writes down in `erasures` what is still to be looked for. From then on the customer's token is
-refused, and triggers refuse what a request that is under way would write with the old values. `proceed` does the rest
-in small transactions, each of which also notes how far it has come:
+`begin` replaces the values of the customer and of their properties, deletes the customer's identities, sessions,
+passkeys and push subscriptions, and writes down in `erasures` what is still to be looked for. From then on the
+customer's token is refused, and triggers refuse what a request that is under way would write with the old values.
+`proceed` does the rest in small transactions, each of which also notes how far it has come:
 
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
@@ -260,6 +260,8 @@ _IDENTITIES: Final = "DELETE FROM identities WHERE customer_id = $1::uuid"
 _SESSIONS: Final = "DELETE FROM sessions WHERE customer_id = $1::uuid"
 _LINKS: Final = "DELETE FROM sign_in_links WHERE customer_id = $1::uuid"
 
+_PASSKEYS: Final = "DELETE FROM passkeys WHERE customer_id = $1::uuid"
+
 _DEVICES: Final = "DELETE FROM push_subscriptions WHERE owner = 'CUSTOMER:' || $1::text"
 
 
@@ -314,6 +316,7 @@ ANALYZE customers, deliveries, contact_confirmations, properties,
     webhooks (url, document, variables, suspended_said),
     push_subscriptions (device_id, endpoint),
     sessions (user_agent),
+    passkeys (user_agent),
     erasures (sought)"""
 
 
@@ -393,6 +396,7 @@ async def begin(
     await transaction.execute(_IDENTITIES, customer_id)
     await transaction.execute(_SESSIONS, customer_id)
     await transaction.execute(_LINKS, customer_id)
+    await transaction.execute(_PASSKEYS, customer_id)
     await transaction.execute(_DEVICES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)

@@ -15,6 +15,7 @@ import pytest
 
 from callout.settings import Settings
 from db.enums import Role
+from db.ids import new_id
 from notifiers.vapid import VapidKey
 from resolvers import identity
 from tests.helpers.api import Api, Server
@@ -74,6 +75,7 @@ OTHERS = {
     *("webhook_deliveries.said", "webhook_deliveries.cursor"),
     *(f"admins.{name}" for name in ("name", "email")),
     *("sessions.secret_hash", "sessions.previous_hash", "sign_in_links.secret_hash", "sign_in_links.next_path"),
+    *("passkeys.credential_id", "passkeys.public_key"),
     *(f"push_subscriptions.{name}" for name in ("owner", "p256dh", "auth", "subjects")),
 }
 
@@ -294,6 +296,11 @@ async def everywhere(server: Server) -> Everywhere:
                 " SELECT gen_random_uuid(), 'provider', 'of a colleague', id FROM technicians LIMIT 1"
             )
             await signed_in(server.database_url, Role.CUSTOMER, key(scene.customer), user_agent=f"Phone of {NAME}")
+            await database.execute(
+                "INSERT INTO passkeys (id, credential_id, public_key, sign_count, customer_id, user_agent)"
+                " VALUES ($1, '', '', 0, $2, $3)",
+                *(new_id(), key(scene.customer), f"Phone of {NAME}"),
+            )
             await database.execute(by_mail, f"mailto:{EMAIL}", "application/x-quackenbush", key(scene.files["inside"]))
     scene.api = Api(server)
     return scene

@@ -444,12 +444,35 @@ def test_identity_providers_are_enough_in_production_and_their_urls_are_encrypte
         ]
 
 
+def with_browser(browser: str) -> str:
+    return PROVIDER.replace("}", f', "browser": {browser}}}')
+
+
+def test_a_provider_returns_browsers_to_a_known_url() -> None:
+    assert problems(**PRODUCTION, jwt_issuers=with_browser('{"client_id": "c"}')) == [
+        "CALLOUT_PUBLIC_URL must be set in production: providers in CALLOUT_JWT_ISSUERS return browsers there."
+    ]
+
+
 def test_identity_providers_are_refused_with_a_sentence(tmp_path: Path) -> None:
     for setting, why in (
         ("{", "is not JSON: Expecting property name enclosed in double quotes, line 1, column 2"),
         (
             PROVIDER.replace("audience", "audiance"),
             "issuer 1, audience is missing; issuer 1, audiance is no setting; is it audience?",
+        ),
+        (with_browser('{"client_id": "c", "lable": "A"}'), "issuer 1, browser.lable is no setting; is it label?"),
+        (
+            with_browser('{"client_id": "c", "scopes": "email"}'),
+            "issuer 1, browser.scopes must have openid, and no spaces",
+        ),
+        (
+            with_browser('{"client_id": "c", "client_secret_file": "/nowhere/at/all"}'),
+            "issuer 1, browser client_secret_file cannot be read: No such file or directory",
+        ),
+        (
+            with_browser('{"client_id": "c", "client_secret": "s", "client_secret_file": "/dev/null"}'),
+            "issuer 1, browser client_secret and client_secret_file are both set: unset one of them",
         ),
     ):
         assert problems(data_dir=tmp_path, jwt_issuers=setting) == [f"CALLOUT_JWT_ISSUERS: {why}"]

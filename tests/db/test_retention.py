@@ -212,7 +212,7 @@ def test_what_is_kept_forever_by_default() -> None:
         WEBHOOK_DELIVERIES: 30 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),
         SESSIONS: 30 * DAY,
-        SIGN_IN_LINKS: timedelta(hours=1),
+        SIGN_IN_LINKS: DAY,
     }
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import parse_qsl
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -67,6 +68,13 @@ class Provider:
             return 200, json.dumps(self.configuration).encode()
         return 200, json.dumps({"keys": self.keys}).encode()
 
+    def answer_form(self, path: str, form: Mapping[str, str], authorization: str | None) -> tuple[int, bytes]:
+        """The answer to a POST; this provider takes none."""
+        return 404, b""
+
+
+AnyProvider = TypeVar("AnyProvider", bound=Provider)
+
 
 class Providers:
     def __init__(self, port: int) -> None:
@@ -74,7 +82,12 @@ class Providers:
         self.all: list[Provider] = []
 
     def add(self, path: str, settings: Mapping[str, Any], algorithm: str = "RS256") -> Provider:
-        provider = Provider(self.origin, path, settings, algorithm)
+        return self.add_as(Provider, path, settings, algorithm)
+
+    def add_as(
+        self, kind: type[AnyProvider], path: str, settings: Mapping[str, Any], algorithm: str = "RS256"
+    ) -> AnyProvider:
+        provider = kind(self.origin, path, settings, algorithm)
         self.all.append(provider)
         return provider
 
@@ -100,6 +113,15 @@ def providers() -> Iterator[Providers]:
                 self.answer(404, b"")
                 return
             found = provider.answer(self.path)
+            self.behave(provider.behaviour, lambda: found, provider.issuer + "/elsewhere", stopping)
+
+        def do_POST(self) -> None:
+            provider = state.of(self.path)
+            form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+            if provider is None:
+                self.answer(404, b"")
+                return
+            found = provider.answer_form(self.path, form, self.headers["authorization"])
             self.behave(provider.behaviour, lambda: found, provider.issuer + "/elsewhere", stopping)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+from random import randrange
 from uuid import uuid4
 
 from playwright.async_api import BrowserContext
@@ -33,6 +35,11 @@ async def new_admin(database_url: str, name: str = "Ada Admin") -> str:
     finally:
         await database.close()
     return key
+
+
+def some_address() -> str:
+    """An address that no other client has, for `X-Forwarded-For`: attempts to sign in are limited by it."""
+    return str(IPv4Address(randrange(1 << 31, 1 << 32)))
 
 
 def headers(secret: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -127,6 +128,49 @@ async def test_a_socket_without_an_origin_is_not_admitted_by_the_cookie(server: 
         assert await code_of_close(opened) == 4403
 
 
+@pytest.mark.parametrize(("origin", "admitted"), [("https://callout.example", True), ("http://callout.example", False)])
+async def test_a_page_that_came_without_encryption_is_not_our_own(
+    server: Server, secret: str, origin: str, admitted: bool
+) -> None:
+    """A proxy has taken the encryption off. Browsers send the cookie over https only, but not of https pages only."""
+    given = headers(secret) | {"host": "callout.example", "origin": origin}
+    assert (await asked(server, given)).status_code == (200 if admitted else 403)
+    address = urlsplit(server.url)
+    async with connect(
+        "ws://callout.example/graphql",
+        host=address.hostname,
+        port=address.port,
+        subprotocols=[Subprotocol("graphql-transport-ws")],
+        origin=Origin(origin),
+        additional_headers={"cookie": f"{NAME}={secret}"},
+    ) as opened:
+        await opened.send('{"type":"connection_init"}')
+        if admitted:
+            assert json.loads(await opened.recv())["type"] == "connection_ack"
+        else:
+            assert await code_of_close(opened) == 4403
+
+
+async def test_signing_out_ends_the_session_and_is_in_the_audit_trail(
+    server: Server, api: Api, database: Database, admin: str, secret: str
+) -> None:
+    mine = (await asked(server, headers(secret))).json()["data"]["me"]["session"]["id"]
+    async with socket(server, secret, server.url) as opened:
+        assert json.loads(await opened.recv())["type"] == "connection_ack"
+        async with httpx.AsyncClient(base_url=server.url, verify=False) as client:
+            for _ in range(2):
+                answer = await client.post("/sign-out", headers=headers(secret))
+                assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+        assert await code_of_close(opened) == 4403
+    await is_refused(server, secret)
+    document = "query($id: ID!) { auditEntries(filter: {objectId: $id}) { nodes { action actorId actor { name } } } }"
+    entries = await api(document, id=mine)
+    ended, begun = entries["auditEntries"]["nodes"]
+    assert ended == {"action": "REVOKED", "actorId": f"adm_{admin}", "actor": {"name": "Ada Admin"}}
+    assert (begun["action"], begun["actorId"]) == ("CREATED", f"adm_{admin}")
+    assert await database.fetchval("SELECT count(*) FROM token_revocations WHERE subject LIKE 'ses%'") == 0
+
+
 async def test_a_revoked_session_ends_with_its_sockets(server: Server, admin: str, secret: str) -> None:
     other = await signed_in(server.database_url, Role.ADMIN, admin)
     mine = (await asked(server, headers(secret))).json()["data"]["me"]["session"]["id"]
@@ -209,7 +253,7 @@ async def test_a_secret_is_replaced_although_an_answer_is_lost(server: Server, d
         assert (await asked(server, headers(other))).status_code == 200
         await is_refused(server, lost)
         async with pool.transaction() as transaction:
-            await session.end(transaction, secret)
+            await session.end(transaction, secret, None)
         await is_refused(server, other)
     finally:
         await pool.close()

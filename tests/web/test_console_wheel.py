@@ -26,7 +26,7 @@ def test_the_wheel_contains_what_each_page_loads(tmp_path: Path) -> None:
         directory = f"{'-'.join(wheel.name.split('-')[:2])}.data/data/share/callout/console"
         names = set(opened.namelist())
         entries = json.loads(opened.read(f"{directory}/{MANIFEST}"))["entries"]
-    assert entries.keys() == {"staff", "tech", "portal"}
+    assert entries.keys() == {"staff", "tech", "portal", "sign_in"}
     for entry in entries.values():
         for name in (entry["script"], *entry["styles"], *entry["preloads"]):
             assert {f"{directory}/{name}", f"{directory}/{name}.br"} <= names

@@ -34,6 +34,9 @@ export function Page({ title, action, children }: PageProps) {
         </header>
         {children}
       </main>
+      <footer class="page-foot">
+        <a href="/passkeys">{texts.passkeys}</a>
+      </footer>
     </>
   );
 }

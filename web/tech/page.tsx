@@ -29,6 +29,9 @@ export function Page({ title, children }: { title: string; children?: ComponentC
         <h1>{title}</h1>
         {children}
       </main>
+      <footer class="page-foot">
+        <a href="/passkeys">{texts.passkeys}</a>
+      </footer>
     </>
   );
 }

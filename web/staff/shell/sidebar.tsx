@@ -173,6 +173,7 @@ function PersonMenu({ help }: { help: () => void }) {
             ))}
           </form>
         )}
+        <a class="button" href="/passkeys" target="_top">{texts.passkeys}</a>
         <form method="post" action="/sign-out" onSubmit={signOut}>
           <button type="submit" class="button">{texts.signOut}</button>
         </form>

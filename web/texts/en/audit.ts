@@ -44,6 +44,7 @@ export const audit = {
     WEBHOOK: "webhook",
     ADMIN: "admin",
     SESSION: "session",
+    PASSKEY: "passkey",
   },
   did: (action: string, object: string) => `${action} the ${object}`,
   showObject: "Show it",

@@ -84,6 +84,7 @@ export const portal = {
     phone: "Phone",
     change: "Is something wrong or out of date? Write to us.",
   },
+  passkeys: "Passkeys",
   signOut: "Sign out",
   otherLanguage: "Français",
   skip: "Skip to the content",

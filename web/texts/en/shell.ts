@@ -20,6 +20,7 @@ export const shell = {
   menu: "Menu",
   you: "You",
   sessions: "Where you are signed in",
+  passkeys: "Passkeys",
   signOut: "Sign out",
   losesDrafts: (number: number) =>
     `${count(number, "draft", "drafts")} that you have not sent will be deleted. Sign out?`,

@@ -100,6 +100,7 @@ export const tech = {
   losesUnsent: (number: number) =>
     `${count(number, "change has", "changes have")} not been sent, and would be lost. Sign out all the same?`,
   cannotSignOut: "You cannot sign out without a connection. Try again later.",
+  passkeys: "Passkeys",
   signOut: "Sign out",
   otherLanguage: "Français",
   skip: "Skip to the content",

@@ -45,6 +45,7 @@ export const audit: Translated<typeof english> = {
     WEBHOOK: "webhook",
     ADMIN: "administrateur",
     SESSION: "session",
+    PASSKEY: "clé d’accès",
   },
   did: (action, object) => `: ${action} (${object})`,
   showObject: "L’afficher",

@@ -85,6 +85,7 @@ export const portal: Translated<typeof english> = {
     phone: "Téléphone",
     change: "Une erreur ou un changement ? Écrivez-nous.",
   },
+  passkeys: "Clés d’accès",
   signOut: "Se déconnecter",
   otherLanguage: "English",
   skip: "Aller au contenu",

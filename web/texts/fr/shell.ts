@@ -21,6 +21,7 @@ export const shell: Translated<typeof english> = {
   menu: "Menu",
   you: "Vous",
   sessions: "Vos sessions",
+  passkeys: "Clés d’accès",
   signOut: "Se déconnecter",
   losesDrafts: (number) =>
     `${

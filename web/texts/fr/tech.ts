@@ -110,6 +110,7 @@ export const tech: Translated<typeof english> = {
       )
     }. Se déconnecter quand même ?`,
   cannotSignOut: "Impossible de se déconnecter hors ligne. Réessayez plus tard.",
+  passkeys: "Clés d’accès",
   signOut: "Se déconnecter",
   otherLanguage: "English",
   skip: "Aller au contenu",
