@@ -32,7 +32,7 @@ from callout.http.context import request_of
 from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
 from callout.http.errors import AuthenticationUnavailable
 from callout.http.guard import read_body
-from callout.http.plain_page import page_of
+from callout.http.plain_page import Language, both, language_of, page_of
 from callout.http.session_cookie import CrossSite, is_from_here
 from callout.http.sign_in_page import SCRIPTED, UNAVAILABLE, answer, passkey_button, safe_path, wait_of
 from db import limits
@@ -151,10 +151,12 @@ async def page(request: Request) -> Response:
             return RedirectResponse(f"{SIGN_IN}?next={PATH}", 303)
         found = await passkey.of(entrance.database, _person(viewer))
     except (AuthenticationUnavailable, *OUTAGE):
-        return answer(UNAVAILABLE, 503)
-    content = _list(found) + (_make(found, viewer) if passkeys.script else _IMPOSSIBLE)
-    content += f'<p><a href="{HOMES[WINGS[viewer.role]]}">Back</a></p>'
-    return answer(page_of("Your passkeys", content, passkeys.script), headers=SCRIPTED)
+        return answer(request, UNAVAILABLE, 503)
+    language = language_of(request)
+    content = _list(language, found)
+    content += _make(language, found, viewer) if passkeys.script else f"<p>{_IMPOSSIBLE[language]}</p>"
+    content += f'<p><a href="{HOMES[WINGS[viewer.role]]}">{_BACK[language]}</a></p>'
+    return answer(request, page_of(language, _TITLE[language], content, passkeys.script), headers=SCRIPTED)
 
 
 async def options(request: Request) -> Response:
@@ -223,34 +225,64 @@ def _is_recent(viewer: Viewer) -> bool:
     return viewer.signed_in is not None and viewer.signed_in.at > time.time() - RECENT_SECONDS
 
 
-def _list(found: Sequence[Passkey]) -> str:
+_TITLE: Final = both("Your passkeys", "Vos clés d’accès")
+_BACK: Final = both("Back", "Retour")
+_NONE: Final = both(
+    "With a passkey you sign in by your fingerprint, your face or your PIN. You have none yet.",
+    "Avec une clé d’accès, vous vous connectez par votre empreinte, votre visage ou votre NIP. Vous n’en avez aucune.",
+)
+_MADE: Final = both("Made on", "Créée le")
+_USED: Final = both("last used on", "utilisée la dernière fois le")
+_NEVER: Final = both("never used", "jamais utilisée")
+_REMOVE: Final = both("Remove", "Supprimer")
+_ON: Final = both(" on ", " sous ")
+_A_BROWSER: Final = both("A browser", "Un navigateur")
+_ENOUGH: Final = both(
+    "You have as many as one can have: remove one to make another.",
+    "Vous en avez le nombre maximal : supprimez-en une pour en créer une autre.",
+)
+_FIRST: Final = both("To make one,", "Pour en créer une,")
+_AGAIN: Final = both("sign in once more", "connectez-vous de nouveau")
+_MAKE_ONE: Final = both("Make a passkey", "Créer une clé d’accès")
+_NOT_MADE: Final = both(
+    "It could not be made. Does this device have one already?",
+    "Impossible de la créer. Cet appareil en a-t-il déjà une ?",
+)
+_IMPOSSIBLE: Final = both(
+    "This server cannot take passkeys: its address has no name, or its pages are not built.",
+    "Ce serveur n’accepte pas de clés d’accès : son adresse n’a pas de nom, ou ses pages ne sont pas construites.",
+)
+
+
+def _list(language: Language, found: Sequence[Passkey]) -> str:
     if not found:
-        return "<p>With a passkey you sign in by your fingerprint, your face or your PIN. You have none yet.</p>"
+        return f"<p>{_NONE[language]}</p>"
     entries = (
-        f"""<li><strong>{_browser_of(each.user_agent)}</strong><br>
-Made on {each.created_at:%Y-%m-%d}, {f"last used on {each.used_at:%Y-%m-%d}" if each.used_at else "never used"}.
+        f"""<li><strong>{_browser_of(language, each.user_agent)}</strong><br>
+{_MADE[language]} {each.created_at:%Y-%m-%d}, {_use_of(language, each)}.
 <form method="post" action="{PATH}/remove">
-<button class="quiet" name="id" value="{each.id}">Remove</button></form></li>"""
+<button class="quiet" name="id" value="{each.id}">{_REMOVE[language]}</button></form></li>"""
         for each in found
     )
     return f"<ul>{''.join(entries)}</ul>"
 
 
-def _browser_of(user_agent: str) -> str:
+def _use_of(language: Language, passkey: Passkey) -> str:
+    return _NEVER[language] if passkey.used_at is None else f"{_USED[language]} {passkey.used_at:%Y-%m-%d}"
+
+
+def _browser_of(language: Language, user_agent: str) -> str:
     """The browser and its system in words, as far as they are known here."""
     names = (next((name for word, name in words if word in user_agent), "") for words in (_BROWSERS, _SYSTEMS))
-    return " on ".join(filter(None, names)) or "A browser"
+    return _ON[language].join(filter(None, names)) or _A_BROWSER[language]
 
 
-def _make(found: Sequence[Passkey], viewer: Viewer) -> str:
+def _make(language: Language, found: Sequence[Passkey], viewer: Viewer) -> str:
     if len(found) >= limits.PASSKEYS_MAX:
-        return "<p>You have as many as one can have: remove one to make another.</p>"
+        return f"<p>{_ENOUGH[language]}</p>"
     if not _is_recent(viewer):
-        return f'<p>To make one, <a href="{SIGN_IN}?next={PATH}">sign in once more</a>.</p>'
-    return passkey_button(_MAKE, "Make a passkey", "It could not be made. Does this device have one already?")
-
-
-_IMPOSSIBLE: Final = "<p>This server cannot take passkeys: its address has no name, or its pages are not built.</p>"
+        return f'<p>{_FIRST[language]} <a href="{SIGN_IN}?next={PATH}">{_AGAIN[language]}</a>.</p>'
+    return passkey_button(_MAKE, _MAKE_ONE[language], _NOT_MADE[language])
 
 
 # Requests of the script

@@ -1,19 +1,36 @@
-"""Pages that the server renders for people who are not in the console: one column, light or dark."""
+"""Pages that the server renders for people who are not in the console: one column, light or dark, in English or French
+as the browser asks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import StrEnum
 from html import escape
 from typing import Final
+
+from starlette.requests import Request
+
+
+class Language(StrEnum):
+    """A language of the pages."""
+
+    ENGLISH = "en"
+    FRENCH = "fr"
+
+
+InBoth = Mapping[Language, str]
+"""A text or a page in each language."""
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",  # the address of the page has the token
     "x-robots-tag": "noindex",
+    "vary": "Accept-Language",
 }
 
 _PAGE: Final = """<!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -57,7 +74,39 @@ _PAGE: Final = """<!DOCTYPE html>
 """
 
 
-def page_of(title: str, content: str, script: str | None = None) -> str:
+def both(english: str, french: str) -> InBoth:
+    return {Language.ENGLISH: english, Language.FRENCH: french}
+
+
+def page_of(language: Language, title: str, content: str, script: str | None = None) -> str:
     """The page with this title and this HTML, which loads the script at this path."""
     loads = "" if script is None else f'<script type="module" src="{escape(script)}"></script>\n'
-    return _PAGE.format(title=escape(title), content=content, script=loads)
+    return _PAGE.format(language=language, title=escape(title), content=content, script=loads)
+
+
+def pages_of(english: tuple[str, str], french: tuple[str, str]) -> InBoth:
+    """A page in each language, of its title and its HTML."""
+    return both(page_of(Language.ENGLISH, *english), page_of(Language.FRENCH, *french))
+
+
+def language_of(request: Request) -> Language:
+    """The language that the browser prefers (RFC 9110, section 12.5.4), English if it prefers none of them."""
+    return max(Language, key=lambda language: _weight(request.headers.get("accept-language", ""), language))
+
+
+def _weight(accepted: str, language: Language) -> float:
+    """How much the header wants the language, in any of its regional forms; 0 if it does not name it."""
+    weights = [0.0]
+    for entry in accepted.split(","):
+        tag, _, parameter = entry.partition(";")
+        if tag.strip().lower().split("-")[0] == language:
+            name, _, value = parameter.strip().partition("=")
+            weights.append(_number(value) if name == "q" else 1.0)
+    return max(weights)
+
+
+def _number(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0

@@ -28,7 +28,7 @@ from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.context import request_of
 from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
 from callout.http.errors import AuthenticationUnavailable, Unauthenticated
-from callout.http.plain_page import page_of
+from callout.http.plain_page import both, language_of, page_of, pages_of
 from callout.http.session_cookie import is_from_here
 from callout.http.sign_in_page import TOO_MANY, UNAVAILABLE, answer, safe_path, wait_of
 from db.postgres.outage import is_logged
@@ -41,10 +41,17 @@ COOKIE: Final = "__Host-callout-sign-in"
 SECONDS: Final = 600
 """For how long one may sign in at the provider."""
 
-_STALE: Final = page_of(
-    "Please sign in once more",
-    "<p>It has taken too long, or this browser has begun to sign in a second time.</p>"
-    f'<p><a href="{SIGN_IN}">Sign in</a></p>',
+_STALE: Final = pages_of(
+    (
+        "Please sign in once more",
+        "<p>It has taken too long, or this browser has begun to sign in a second time.</p>"
+        f'<p><a href="{SIGN_IN}">Sign in</a></p>',
+    ),
+    (
+        "Veuillez vous connecter de nouveau",
+        "<p>Cela a pris trop de temps, ou ce navigateur a commencé une deuxième connexion.</p>"
+        f'<p><a href="{SIGN_IN}">Se connecter</a></p>',
+    ),
 )
 
 
@@ -54,7 +61,7 @@ async def start(request: Request) -> Response:
     if not is_from_here(dict(request.scope["headers"])):
         return RedirectResponse(f"{SIGN_IN}?next={quote(next_path)}", 303)
     if wait := wait_of(request):
-        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait))})
+        return answer(request, TOO_MANY, 429, {"retry-after": str(ceil(wait))})
     try:
         url, begun = await client.begin(next_path)
     except (Unauthenticated, AuthenticationUnavailable) as error:
@@ -80,9 +87,9 @@ async def _finish(request: Request, client: OpenIdClient) -> Response:
         or not compare_digest(begun.state.encode(), given["state"].encode())
     ):
         request_of(request.scope).code = "STALE_SIGN_IN"
-        return answer(_STALE, 400)
+        return answer(request, _STALE, 400)
     if wait := wait_of(request):
-        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait))})
+        return answer(request, TOO_MANY, 429, {"retry-after": str(ceil(wait))})
     entrance: Entrance = request.state.entrance
     try:
         if given["error"] or not given["code"]:
@@ -112,15 +119,20 @@ def _failure(request: Request, client: OpenIdClient, error: Unauthenticated | Au
     info = request_of(request.scope)
     info.code, info.reason = error.extension_code, error.reason
     if isinstance(error, AuthenticationUnavailable):
-        return answer(UNAVAILABLE, 503)
-    page = page_of(
-        "You are not signed in",
-        f"""<p>{escape(error.message)}</p>
-<p>Signing in with {escape(client.label)} needs an account there that has access here. If you think that yours has,
-ask the people who run this page; they find the reason in its log.</p>
-<p><a href="{SIGN_IN}">Sign in another way</a></p>""",
+        return answer(request, UNAVAILABLE, 503)
+    label, language = escape(client.label), language_of(request)
+    title = both("You are not signed in", "Vous n’êtes pas connecté")
+    why = both(
+        f"Signing in with {label} needs an account there that has access here. If you think that yours has,\n"
+        "ask the people who run this page; they find the reason in its log.",
+        f"Pour se connecter avec {label}, il faut y avoir un compte qui a accès ici. Si vous pensez que c’est le cas,\n"
+        "adressez-vous aux personnes qui exploitent cette page : elles trouvent la raison dans son journal.",
     )
-    return answer(page, 403)
+    another = both("Sign in another way", "Se connecter autrement")
+    content = f"""<p lang="en">{escape(error.message)}</p>
+<p>{why[language]}</p>
+<p><a href="{SIGN_IN}">{another[language]}</a></p>"""
+    return answer(request, page_of(language, title[language], content), 403)
 
 
 def _client(request: Request) -> OpenIdClient:

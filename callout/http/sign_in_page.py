@@ -26,7 +26,7 @@ from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.context import request_of
 from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
 from callout.http.guard import read_body
-from callout.http.plain_page import HEADERS, page_of
+from callout.http.plain_page import HEADERS, InBoth, Language, both, language_of, page_of, pages_of
 from callout.http.session_cookie import CrossSite, is_from_here
 from db.enums import DeliveryState, Role
 from db.ids import new_id
@@ -52,23 +52,54 @@ SENDING_MAX: Final = 20
 
 _MINUTES: Final = int(VALID.total_seconds() // 60)
 
-_AS: Final = {Role.ADMIN: "an admin", Role.TECHNICIAN: "a technician", Role.CUSTOMER: "a customer"}
-_USED: Final = page_of(
-    "This link does not work",
-    f"""<p>It has been used already, or it is more than {_MINUTES} minutes old.</p>
+_AS: Final = {
+    Role.ADMIN: both("an admin", "comme administrateur"),
+    Role.TECHNICIAN: both("a technician", "comme technicien"),
+    Role.CUSTOMER: both("a customer", "comme client"),
+}
+_USED: Final = pages_of(
+    (
+        "This link does not work",
+        f"""<p>It has been used already, or it is more than {_MINUTES} minutes old.</p>
 <p><a href="{SIGN_IN}">Ask for another one</a></p>""",
+    ),
+    (
+        "Ce lien ne fonctionne pas",
+        f"""<p>Il a déjà servi, ou il date de plus de {_MINUTES} minutes.</p>
+<p><a href="{SIGN_IN}">En demander un autre</a></p>""",
+    ),
 )
-UNAVAILABLE: Final = page_of(
-    "Please try again in a minute", f'<p>Nobody can sign in at the moment.</p><p><a href="{SIGN_IN}">Try again</a></p>'
+UNAVAILABLE: Final = pages_of(
+    (
+        "Please try again in a minute",
+        f'<p>Nobody can sign in at the moment.</p><p><a href="{SIGN_IN}">Try again</a></p>',
+    ),
+    (
+        "Veuillez réessayer dans une minute",
+        f'<p>Personne ne peut se connecter pour le moment.</p><p><a href="{SIGN_IN}">Réessayer</a></p>',
+    ),
 )
-TOO_MANY: Final = page_of(
-    "Please try again in a minute",
-    f'<p>There have been too many attempts.</p><p><a href="{SIGN_IN}">Try again</a></p>',
+TOO_MANY: Final = pages_of(
+    (
+        "Please try again in a minute",
+        f'<p>There have been too many attempts.</p><p><a href="{SIGN_IN}">Try again</a></p>',
+    ),
+    (
+        "Veuillez réessayer dans une minute",
+        f'<p>Il y a eu trop de tentatives.</p><p><a href="{SIGN_IN}">Réessayer</a></p>',
+    ),
 )
-_NO_MAIL: Final = page_of(
-    "Nobody can sign in here yet",
-    "<p>This server sends no mail, so it cannot send you a link. Whoever runs it sets <code>CALLOUT_SMTP_URL</code> and"
-    " <code>CALLOUT_PUBLIC_URL</code>.</p>",
+_NO_MAIL: Final = pages_of(
+    (
+        "Nobody can sign in here yet",
+        "<p>This server sends no mail, so it cannot send you a link. Whoever runs it sets"
+        " <code>CALLOUT_SMTP_URL</code> and <code>CALLOUT_PUBLIC_URL</code>.</p>",
+    ),
+    (
+        "Personne ne peut encore se connecter ici",
+        "<p>Ce serveur n’envoie pas de courriel et ne peut donc pas vous envoyer de lien. La personne qui l’exploite"
+        " doit définir <code>CALLOUT_SMTP_URL</code> et <code>CALLOUT_PUBLIC_URL</code>.</p>",
+    ),
 )
 
 
@@ -126,24 +157,26 @@ async def sign_in_page(request: Request) -> Response:
     providers: Mapping[str, OpenIdClient] = request.state.openid_clients
     if request.method != "POST":
         if not mail.is_possible and not providers:
-            return answer(_NO_MAIL, 503)
+            return answer(request, _NO_MAIL, 503)
         next_path = safe_path(request.query_params.get("next", ""))
         passkeys: Passkeys = request.state.passkeys
-        at_once = _buttons(providers, next_path) + (_passkey(next_path) if passkeys.script else "")
-        content = at_once + (_form(next_path) if mail.is_possible else "")
-        return answer(page_of("Sign in", content, passkeys.script), headers=SCRIPTED)
+        language = language_of(request)
+        content = _buttons(language, providers, next_path)
+        content += _passkey(language, next_path) if passkeys.script else ""
+        content += _form(language, next_path) if mail.is_possible else ""
+        return answer(request, page_of(language, _SIGN_IN[language], content, passkeys.script), headers=SCRIPTED)
     if not mail.is_possible:
-        return answer(_NO_MAIL, 503)
+        return answer(request, _NO_MAIL, 503)
     if not is_from_here(dict(request.scope["headers"])):
         raise CrossSite
     wait = wait_of(request)
     if wait or mail.is_busy:
-        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
+        return answer(request, TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
     form = parse_qs((await read_body(request.scope, request.receive)).decode("utf-8", "replace"))
     email = next(iter(form.get("email", [])), "").strip()[:EMAIL_MAX]
     entrance: Entrance = request.state.entrance
     mail.send(email, safe_path(next(iter(form.get("next", [])), "")), entrance.known.subject(request))
-    return answer(_sent(email))
+    return answer(request, _sent(language_of(request), email))
 
 
 async def link_page(request: Request) -> Response:
@@ -153,15 +186,15 @@ async def link_page(request: Request) -> Response:
         raise CrossSite
     wait = wait_of(request)
     if wait:
-        return answer(TOO_MANY, 429, {"retry-after": str(ceil(wait))})
+        return answer(request, TOO_MANY, 429, {"retry-after": str(ceil(wait))})
     try:
         response = await (_use(request, token) if posted else _look_at(request, token))
     except OUTAGE as error:
         if not is_logged(error):
             logger.warning("nobody can sign in: %s", error or type(error).__name__)
-        return answer(UNAVAILABLE, 503)
+        return answer(request, UNAVAILABLE, 503)
     if response is None:
-        return answer(_USED, 404)
+        return answer(request, _USED, 404)
     attempts: ConfirmAttempts = request.state.sign_in_attempts
     attempts.was_right(request_of(request.scope).client, monotonic())
     return response
@@ -170,7 +203,7 @@ async def link_page(request: Request) -> Response:
 async def _look_at(request: Request, token: str) -> Response | None:
     entrance: Entrance = request.state.entrance
     person = await sign_in.look_at(entrance.database, token)
-    return None if person is None else answer(_confirmation(token, person))
+    return None if person is None else answer(request, _confirmation(language_of(request), token, person))
 
 
 async def _use(request: Request, token: str) -> Response | None:
@@ -205,28 +238,42 @@ def safe_path(given: str) -> str:
     return given if is_path and given.isprintable() and given != "/" and not given.startswith(SIGN_IN) else ""
 
 
-def _buttons(providers: Mapping[str, OpenIdClient], next_path: str) -> str:
+def _buttons(language: Language, providers: Mapping[str, OpenIdClient], next_path: str) -> str:
     """Links, because a form would not be let go on to the provider by the page's `form-action`."""
     return "".join(
-        f'<p><a class="button" href="{SIGN_IN}/with/{name}?next={quote(next_path)}">Sign in with'
+        f'<p><a class="button" href="{SIGN_IN}/with/{name}?next={quote(next_path)}">{_WITH[language]}'
         f" {escape(client.label)}</a></p>\n"
         for name, client in providers.items()
     )
 
 
-def _form(next_path: str) -> str:
+_SIGN_IN: Final = both("Sign in", "Se connecter")
+_WITH: Final = both("Sign in with", "Se connecter avec")
+_EMAIL: Final = both("Your e-mail address", "Votre adresse courriel")
+_ONCE: Final = both(
+    f"We send you a link. It works once, and for {_MINUTES} minutes.",
+    f"Nous vous envoyons un lien. Il sert une seule fois, pendant {_MINUTES} minutes.",
+)
+_SEND: Final = both("Send me a link", "Envoyez-moi un lien")
+_WITH_PASSKEY: Final = both("Sign in with a passkey", "Se connecter avec une clé d’accès")
+_PASSKEY_FAILED: Final = both(
+    "That did not work. Have you made a passkey here? Ask for a link otherwise.",
+    "Cela n’a pas fonctionné. Avez-vous créé une clé d’accès ici ? Sinon, demandez un lien.",
+)
+
+
+def _form(language: Language, next_path: str) -> str:
     return f"""<form method="post" action="{SIGN_IN}">
-<label for="email">Your e-mail address</label>
+<label for="email">{_EMAIL[language]}</label>
 <input id="email" name="email" type="email" autocomplete="username" required maxlength="{EMAIL_MAX}" autofocus>
 <input type="hidden" name="next" value="{escape(next_path)}">
-<p>We send you a link. It works once, and for {_MINUTES} minutes.</p>
-<button>Send me a link</button>
+<p>{_ONCE[language]}</p>
+<button>{_SEND[language]}</button>
 </form>"""
 
 
-def _passkey(next_path: str) -> str:
-    failed = "That did not work. Have you made a passkey here? Ask for a link otherwise."
-    return passkey_button("sign-in", "Sign in with a passkey", failed, next_path)
+def _passkey(language: Language, next_path: str) -> str:
+    return passkey_button("sign-in", _WITH_PASSKEY[language], _PASSKEY_FAILED[language], next_path)
 
 
 def passkey_button(ceremony: str, label: str, failed: str, next_path: str = "") -> str:
@@ -239,8 +286,17 @@ def passkey_button(ceremony: str, label: str, failed: str, next_path: str = "") 
 """
 
 
-def _sent(email: str) -> str:
+def _sent(language: Language, email: str) -> str:
+    if language is Language.FRENCH:
+        return page_of(
+            language,
+            "Consultez vos courriels",
+            f"""<p>Si {escape(email) or "l’adresse"} est connue ici, un lien est en route. Ouvrez-le sur l’appareil
+où vous voulez vous connecter, d’ici {_MINUTES} minutes.</p>
+<p>Rien reçu ? Regardez dans les courriels indésirables, ou <a href="{SIGN_IN}">essayez une autre adresse</a>.</p>""",
+        )
     return page_of(
+        language,
         "Look into your mail",
         f"""<p>If {escape(email) or "the address"} is known here, a link is on its way to it. Open it on the device on
 which you want to sign in, within {_MINUTES} minutes.</p>
@@ -248,12 +304,18 @@ which you want to sign in, within {_MINUTES} minutes.</p>
     )
 
 
-def _confirmation(token: str, person: KnownPerson) -> str:
+def _confirmation(language: Language, token: str, person: KnownPerson) -> str:
+    name, role = f"<strong><bdi>{escape(person.name)}</bdi></strong>", _AS[person.role][language]
+    words = both(
+        f"You sign in as {name}, {role}, and stay signed in on this device until you sign out.",
+        f"Vous vous connectez en tant que {name}, {role}, et restez connecté sur cet appareil jusqu’à ce que vous vous"
+        " déconnectiez.",
+    )
     return page_of(
-        "Sign in",
-        f"""<p>You sign in as <strong><bdi>{escape(person.name)}</bdi></strong>, {_AS[person.role]}, and stay signed in
-on this device until you sign out.</p>
-<form method="post" action="{LINK}?token={quote(token)}"><button>Sign in</button></form>""",
+        language,
+        _SIGN_IN[language],
+        f"""<p>{words[language]}</p>
+<form method="post" action="{LINK}?token={quote(token)}"><button>{_SIGN_IN[language]}</button></form>""",
     )
 
 
@@ -263,9 +325,13 @@ SCRIPTED: Final = {
 """The headers of pages with a script."""
 
 
-def answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def answer(
+    request: Request, page: InBoth | str, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer with this page, in the language that the browser prefers."""
+    shown = page if isinstance(page, str) else page[language_of(request)]
     # With `no-referrer`, as other such pages have it, a browser would hide the origin of the form as well.
-    return HTMLResponse(page, status, {**HEADERS, "referrer-policy": "same-origin", **(headers or {})})
+    return HTMLResponse(shown, status, {**HEADERS, "referrer-policy": "same-origin", **(headers or {})})
 
 
 ROUTES: Final = [

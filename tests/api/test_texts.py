@@ -121,7 +121,7 @@ class World:
 
 VOCABULARY = [
     *("panel", "Panél", "PANELS", "paneling", "pan", "camera", "caméra", "ca\u0301mera", "door", "doors", "O'Brien"),
-    *("O’Brien", "obrien", "Hélène", "helene", "Straße", "STRASSE", "дверь", "Двери", "カメラ", "ｶﾒﾗ", "ab"),  # noqa: RUF001
+    *("O’Brien", "obrien", "Hélène", "helene", "Straße", "STRASSE", "дверь", "Двери", "カメラ", "ｶﾒﾗ", "ab"),
     *("a", "abc", "1", "12", "123", "x9", "14:30", "snake_case", "a.b/c", "100%", "e-mail", "naïve", "ﬁlter"),
 ]
 SEPARATORS = [" ", "  ", "\n", ", ", "/", " (", ") ", "… ", "—", ". ", "! ", "\u00a0", "、", "<b>", " & ", "@", "#"]
@@ -350,7 +350,7 @@ async def test_streams_refuse_texts(api: Api, filter: Filter) -> None:
     ("text", "terms"),
     [
         ("Hélène cannot enter", ["helene", "HÉLÈNE", "he\u0301le\u0300ne", "ｈｅｌｅｎｅ", "enter hel"]),  # noqa: RUF001
-        ("Lock at O’Brien’s", ["o'brien", "o’brien's", "obriens", "O`Brien"]),  # noqa: RUF001
+        ("Lock at O’Brien’s", ["o'brien", "o’brien's", "obriens", "O`Brien"]),
         ("Gate on Hauptstraße", ["hauptstrasse", "HAUPTSTRASSE gate"]),
         ("see https://example.com/door?id=7&x=y", ["door", "example", "id", "7", "https://example.com/door"]),
         ("write to ann.bell@example.com", ["bell", "ann.bell@example.com", "bell ann"]),

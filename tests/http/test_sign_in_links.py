@@ -217,3 +217,24 @@ async def test_a_page_of_another_origin_signs_nobody_in(browser: httpx.AsyncClie
 async def test_the_demo_is_not_there_in_production(browser: httpx.AsyncClient) -> None:
     assert (await browser.get("/demo")).status_code == 404
     assert (await browser.post("/demo/sign-in", data={"id": "adm_x"})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("accepted", "button"),
+    [
+        ("fr-CA, en;q=0.8", "Envoyez-moi un lien"),
+        ("de, en;q=0.5, fr;q=0.9", "Envoyez-moi un lien"),
+        ("en-CA, fr;q=0.9", "Send me a link"),
+        ("fr;q=0", "Send me a link"),
+        ("de", "Send me a link"),
+        ("fr;q=nonsense", "Send me a link"),
+        ("", "Send me a link"),
+    ],
+)
+async def test_the_page_speaks_the_language_of_the_browser(
+    browser: httpx.AsyncClient, accepted: str, button: str
+) -> None:
+    page = await browser.get("/sign-in", headers={"accept-language": accepted})
+    assert f"<button>{button}</button>" in page.text
+    assert page.headers["vary"] == "Accept-Language"
+    assert f'<html lang="{"fr" if button.startswith("Envoyez") else "en"}">' in page.text
