@@ -30,7 +30,15 @@ type Selection = ReadonlyMap<string, string>;
 
 const NOBODY: readonly Present[] = [];
 
-export function Table({ view, store }: TableProps) {
+/** Preact replaces the node of a component that renders itself again, but the node that its parent was given as a child
+ * stays, with the rows that it had first. As rows that have not changed are kept from one time to the next, all times
+ * after the first would stay reachable through them. So what is given as a child is this component, which never renders
+ * itself again. */
+export function Table(props: TableProps) {
+  return <LiveTable {...props} />;
+}
+
+function LiveTable({ view, store }: TableProps) {
   const body = useRef<HTMLTableSectionElement>(null);
   const selected = useSignal<Selection>(new Map());
   const results = useSignal<readonly Result[]>([]);
