@@ -63,7 +63,7 @@ class GoogleChat(Channel):
         self._per_minute = per_minute
         self._seconds = seconds
         self._private_hosts = private_hosts
-        self._client = client_for(private_hosts=private_hosts)
+        self._client: httpx.AsyncClient | None = None  # until it is needed: making it reads the certificates
         self._spaces: dict[str, Space] = {}
 
     async def send(self, notification: Notification) -> str:
@@ -111,6 +111,8 @@ class GoogleChat(Channel):
 
     async def _post(self, url: httpx.URL, message: dict[str, Any]) -> tuple[int, float | None]:
         """The response's status and the pause it asks for, in seconds. The body is not read."""
+        if self._client is None:
+            self._client = client_for(private_hosts=self._private_hosts)
         try:
             async with asyncio.timeout(self._seconds), self._client.stream("POST", url, json=message) as response:
                 return response.status_code, retry_after(response.headers.get("retry-after"))
@@ -122,7 +124,8 @@ class GoogleChat(Channel):
             raise Unavailable(f"Google Chat cannot be reached ({type(error).__name__}).") from None
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
 
 class Space:
