@@ -39,19 +39,22 @@ type Change = {
 /** A message of the operation `missed`. */
 export type Message = Change | { __typename: 'StreamReady' | 'StreamReset'; cursor: string }
 /** `headers` says who the user is, and is called for each request. `filter` says which tickets the copy has. Operations
- * other than those below may ask for more fields of a ticket. */
+ * other than those below may ask for more fields of a ticket; then fewer commands fit into a request, as the server
+ * limits what an answer may contain. */
 export type Options = {
   url: string
   headers: () => Record<string, string>
   filter?: object
   operations?: { list: string; apply: string; missed: string }
+  commandsMax?: number
 }
 type Stores = Record<(typeof STORES)[number], IDBObjectStore>
 
 const MINE = { assignee: { me: true }, not: { status: ['CLOSED'] } }
 const STORES = ['state', 'tickets', 'commands', 'files'] as const
-const COMMANDS_MAX = 100
+const COMMANDS_MAX = 100 // in a request
 const REQUEST_MAX = 30_000 // ms
+const WRONG_FROM = 30_000 // ms by which a clock must be wrong to be corrected
 const PIECE = 1024 * 1024 // bytes of a file in one request
 const TUS = { 'Tus-Resumable': '1.0.0' } // https://tus.io/protocols/resumable-upload
 const PASSING = ['RATE_LIMITED', 'BUSY', 'TIMEOUT', 'UNAVAILABLE', 'INTERNAL']
@@ -89,6 +92,7 @@ export class Device<Kept extends Ticket = Ticket> {
   #options: Required<Options>
   #channel: BroadcastChannel | undefined
   #changed: () => void = () => {}
+  #ahead = 0 // ms by which this clock is fast
 
   /** Opens the database `name`, of which each user needs their own. */
   static async open<Kept extends Ticket = Ticket>(name: string, options: Options): Promise<Device<Kept>> {
@@ -104,7 +108,10 @@ export class Device<Kept extends Ticket = Ticket> {
     }
     const database = await done(opening)
     database.onversionchange = () => database.close() // another tab erases it, or has a newer version of the app
-    return new Device(database, { filter: MINE, operations: { list: LIST, apply: APPLY, missed: MISSED }, ...options })
+    const operations = { list: LIST, apply: APPLY, missed: MISSED }
+    const device = new Device<Kept>(database, { filter: MINE, operations, commandsMax: COMMANDS_MAX, ...options })
+    device.#ahead = Number((await device.#state('ahead')) ?? 0)
+    return device
   }
 
   private constructor(database: IDBDatabase, options: Required<Options>) {
@@ -117,6 +124,11 @@ export class Device<Kept extends Ticket = Ticket> {
     this.#changed = changed
     this.#channel = new BroadcastChannel(this.#database.name)
     this.#channel.onmessage = changed
+  }
+
+  /** The time by the server's clock, as far as the device knows it: one whose own is fast would be refused all. */
+  now(): Date {
+    return new Date(Date.now() - this.#ahead)
   }
 
   /** The id by which the server knows the device. */
@@ -132,7 +144,7 @@ export class Device<Kept extends Ticket = Ticket> {
       if (file) await done(stores.files.put(file, key))
       const found: Ticket | undefined = await done(stores.tickets.get(given.ticketId ?? ''))
       const based = found && ['note', 'status', 'resolve'].includes(kind) ? { baseVersion: found.version } : {}
-      const command = { [kind]: { key, occurredAt: new Date().toISOString(), ...based, ...given } }
+      const command = { [kind]: { key, occurredAt: this.now().toISOString(), ...based, ...given } }
       await done(stores.commands.add({ key, command, result: null } satisfies Queued))
     }, 'strict')
     return key
@@ -200,7 +212,7 @@ export class Device<Kept extends Ticket = Ticket> {
     const next = async () => (await this.all()).queue.filter(({ result, uploadUrl }) => !result && !uploadUrl)
     await this.#alone('', async () => {
       for (let queue = await next(); queue.length > 0; queue = await next()) {
-        await this.#send(queue.slice(0, COMMANDS_MAX).map(({ command }) => command))
+        await this.#send(queue.slice(0, this.#options.commandsMax).map(({ command }) => command))
       }
     })
   }
@@ -367,16 +379,31 @@ export class Device<Kept extends Ticket = Ticket> {
     return checked(await this.#post('/graphql', 'application/json', query, variables))
   }
 
-  #post(path: string, accept: string, query: string, variables: object): Promise<Response> {
+  async #post(path: string, accept: string, query: string, variables: object): Promise<Response> {
     const headers = { ...this.#options.headers(), 'Content-Type': 'application/json', Accept: accept }
-    return fetched(this.#options.url + path, { method: 'POST', headers, body: JSON.stringify({ query, variables }) })
+    const body = JSON.stringify({ query, variables })
+    const response = await fetched(this.#options.url + path, { method: 'POST', headers, body })
+    await this.#compareClocks(response)
+    return response
+  }
+
+  /** Notes by how much this clock is wrong, where the answer says when it was made: a page of another origin cannot read
+   * that. It is so to the second, which is near enough. */
+  async #compareClocks(response: Response): Promise<void> {
+    const ahead = Date.now() - Date.parse(response.headers.get('Date') ?? '')
+    const known = Math.abs(ahead) < WRONG_FROM ? 0 : ahead
+    if (Number.isNaN(ahead) || Math.abs(known - this.#ahead) < WRONG_FROM) return
+    this.#ahead = known
+    await this.#change(async (stores) => {
+      await done(stores.state.put(String(known), 'ahead'))
+    })
   }
 
   async #update(key: string, changes: Partial<Queued>): Promise<void> {
     await this.#change((stores) => update(stores, key, changes))
   }
 
-  #state(name: 'device' | 'cursor'): Promise<string | undefined> {
+  #state(name: 'device' | 'cursor' | 'ahead'): Promise<string | undefined> {
     return this.#read((stores) => done(stores.state.get(name)))
   }
 

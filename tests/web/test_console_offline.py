@@ -16,6 +16,7 @@ import pytest
 from playwright.async_api import Browser, FilePayload, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
+from db.enums import Role
 from tests.helpers.api import Api
 from tests.helpers.axe import problems_in_both_themes
 from tests.helpers.database_checks import Database, key, until
@@ -23,6 +24,7 @@ from tests.helpers.phone import all_is_sent, go_offline, opened, phone_of
 from tests.helpers.photos import photo
 from tests.helpers.process import Process, callout_process, free_port
 from tests.helpers.push_service import SETTINGS
+from tests.helpers.sessions import sign_in
 
 pytestmark = pytest.mark.skipif(not (DIRECTORY / MANIFEST).is_file(), reason="needs what `make console` builds")
 
@@ -37,6 +39,10 @@ KEPT = """async () => {
   })))
   database.close()
   return found
+}"""
+FAST_CLOCK = """globalThis.Date = class extends Date {
+  static now() { return super.now() + 3_600_000 }
+  constructor(...given) { given.length > 0 ? super(...given) : super(new.target.now()) }
 }"""
 SHOWN = """async () => {
   const registration = await navigator.serviceWorker.ready
@@ -190,11 +196,76 @@ async def test_signing_out_leaves_nothing_on_the_phone(
         assert (await dialog.value).message.startswith("You cannot sign out without a connection.")
         await phone.set_offline(False)
         await expect(page.get_by_text("Not connected.")).to_have_count(0)
-        await page.get_by_role("button", name="Sign out").tap()
+        async with page.expect_event("dialog") as dialog:
+            await page.get_by_role("button", name="Sign out").tap()
+        assert "1 change has not been sent, and would be lost." in (await dialog.value).message
         await expect(page).to_have_url(re.compile("/sign-in"))
         assert await page.evaluate(DATABASES) == []
         assert await page.evaluate("Object.keys(localStorage).filter((name) => name.includes('draft'))") == []
         assert await page.evaluate("localStorage.getItem('callout.tech')") is None
+
+
+async def test_a_long_day_by_a_clock_that_is_an_hour_fast(
+    browser: Browser, server_url: str, api: Api, technician: str, database: Database
+) -> None:
+    """Everything arrives, however much it is, once each, although fingers tap twice, and with the time at which it was
+    done."""
+    ticket = await api.new_ticket(subject="Lift is stuck", technicianId=technician)
+    async with phone_of(browser, server_url, api, technician) as phone:
+        await phone.add_init_script(FAST_CLOCK)
+        page = await opened(phone)
+        await page.get_by_role("link", name="Lift is stuck").tap()
+        await all_is_sent(page, database, ticket)
+        await page.get_by_role("button", name="Accept").dblclick()
+        await expect(page.get_by_text("Accepted", exact=True)).to_be_visible()
+        await go_offline(phone, page)
+        await page.get_by_label("New note").fill("Note 0.")
+        await page.get_by_role("button", name="Add Note").dblclick()
+        for number in range(1, 40):
+            await expect(page.get_by_label("New note")).to_have_value("")
+            await page.get_by_label("New note").fill(f"Note {number}.")
+            await page.get_by_label("New note").press("Tab")
+            await page.get_by_role("button", name="Add Note").press("Enter")
+        await expect(page.get_by_role("link", name="40 changes wait to be sent")).to_be_visible()
+        await phone.set_offline(False)
+        await expect(page.get_by_role("link", name="to be sent")).to_have_count(0)
+        await expect(page.get_by_role("link", name="not made")).to_have_count(0)
+    mine = f"ticket_id = '{key(ticket)}'"
+    assert (
+        await database.fetchval(
+            f"SELECT count(*) FROM notes WHERE {mine} AND abs(extract(epoch FROM created_at - occurred_at)) < 600"
+        )
+        == 40
+    )
+    assert await database.fetchval(f"SELECT state FROM assignments WHERE {mine}") == "ACCEPTED"
+
+
+async def test_what_one_has_done_is_not_sent_in_the_name_of_the_next(
+    browser: Browser, server_url: str, api: Api, technician: str, database: Database
+) -> None:
+    """The phone has sent nothing yet, so the server does not know whose it is."""
+    other = await api.new_technician(name="Otto Other")
+    ticket = await api.new_ticket(subject="Mast leans", technicianId=technician)
+    async with phone_of(browser, server_url, api, technician) as phone:
+        page = await opened(phone)
+        await expect(page.get_by_role("link", name="Mast leans")).to_be_visible()
+        await go_offline(phone, page)
+        await page.get_by_role("link", name="Mast leans").tap()
+        await page.get_by_label("New note").fill("It is the storm.")
+        await page.get_by_role("button", name="Add Note").tap()
+        await expect(page.get_by_role("link", name="2 changes wait to be sent")).to_be_visible()
+        await page.goto("about:blank")
+        await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=other)
+        await phone.set_offline(False)
+        await sign_in(phone, server_url, api.server.database_url, Role.TECHNICIAN, key(other))
+        await page.goto("/tech")
+        await expect(page.get_by_text("Otto Other")).to_be_attached()
+        await page.get_by_role("link", name="Mast leans").tap()
+        await all_is_sent(page, database, ticket)
+        await sign_in(phone, server_url, api.server.database_url, Role.TECHNICIAN, key(technician))
+        await page.goto("/tech")
+        await expect(page.get_by_role("link", name="2 changes were not made")).to_be_visible()
+    assert await database.fetchval("SELECT count(*) FROM notes WHERE body = 'It is the storm.'") == 0
 
 
 async def test_who_loses_access_keeps_only_what_they_have_done(

@@ -6,9 +6,9 @@ import { LocationProvider, Route, Router } from "preact-iso";
 import { restoreTheme } from "../design/theme.ts";
 import { language } from "../texts/language.ts";
 import { tech as texts } from "../texts/tech.ts";
-import { begin } from "./device/device.ts";
+import { begin, keepInStep } from "./device/device.ts";
 import { tidy } from "./device/others.ts";
-import { ask, be, remembered } from "./me.ts";
+import { ask, be, remembered, whenSomebodyElseComes } from "./me.ts";
 import { registerServiceWorker } from "./phone/registration.ts";
 import { wipeWhenSessionEnds } from "./phone/sign_out.ts";
 import { TicketPage } from "./ticket/ticket_page.tsx";
@@ -47,7 +47,9 @@ try {
     root,
   );
   registerServiceWorker();
+  whenSomebodyElseComes(() => location.reload());
   const now = known === null ? person : await ask();
+  if (now.id === person.id) keepInStep(person.id);
   await tidy(now.id);
   if (now.id !== person.id) location.reload(); // somebody else has signed in since
 } catch (error) {

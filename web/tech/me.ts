@@ -37,6 +37,14 @@ export async function ask(waiting?: (waits: boolean) => void): Promise<Me> {
   return found;
 }
 
+/** Has `left` called when another tab finds that somebody else has signed in. */
+export function whenSomebodyElseComes(left: () => void): void {
+  addEventListener("storage", ({ key }) => {
+    const found = key === REMEMBERED ? remembered() : null;
+    if (found !== null && found.id !== me.value?.id) left();
+  });
+}
+
 export function forgetMe(): void {
   localStorage.removeItem(REMEMBERED);
 }

@@ -33,6 +33,7 @@ export type { Kind, Queued, Ticket };
 
 const MINE = { assignee: { me: true }, status: ["OPEN" as const, "IN_PROGRESS" as const] };
 const REFUSED_PAUSE = 60;
+const COMMANDS_MAX = 20; // for each the server counts a whole ticket with its notes and files
 
 const copy = signal<Ticket[] | null>(null);
 const reached = signal(false);
@@ -58,10 +59,16 @@ export function databaseOf(technician: string): string {
 
 export function openDevice(name: string): Promise<Device<Ticket>> {
   const operations: Options["operations"] = { list: TechTickets, missed: TechMissed, apply: TechApply };
-  return Device.open<Ticket>(name, { url: location.origin, headers: () => OWN_REQUEST, filter: MINE, operations });
+  return Device.open<Ticket>(name, {
+    url: location.origin,
+    headers: () => OWN_REQUEST,
+    filter: MINE,
+    operations,
+    commandsMax: COMMANDS_MAX,
+  });
 }
 
-/** Shows what is on the phone, and begins to keep it in step. */
+/** Shows what is on the phone. */
 export async function begin(technician: string): Promise<void> {
   const opened = device = await openDevice(databaseOf(technician));
   nameDevice(await opened.id());
@@ -75,6 +82,12 @@ export async function begin(technician: string): Promise<void> {
   };
   opened.watch(() => void show());
   await show();
+}
+
+/** Begins to keep the copy in step, once it is known that it is this technician who is signed in: what one has done must
+ * not be sent in another's name. */
+export function keepInStep(technician: string): void {
+  const opened = device!;
   keepUp(() => entries.value.some(({ result, uploadUrl }) => !result && !uploadUrl), () => opened.send());
   keepUp(() => entries.value.some(({ uploadUrl }) => uploadUrl !== undefined), () => opened.upload());
   // The browser gives the lock to another tab when this one is gone.
@@ -112,6 +125,11 @@ export async function insist({ key, command, result }: Queued): Promise<void> {
     : {};
   await device!.do(kind, { ...wanted, ...based }, await device!.file(key));
   await device!.forget(key);
+}
+
+/** The time, although the phone's clock may be wrong. */
+export function now(): Date {
+  return device!.now();
 }
 
 /** The id by which the server knows this phone. */

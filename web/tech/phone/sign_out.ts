@@ -1,6 +1,6 @@
 /** What is deleted from the phone when the session ends. */
 
-import { forgetDrafts } from "../../shared/drafts.ts";
+import { draftCount, forgetDrafts } from "../../shared/drafts.ts";
 import { beforeSignIn, goToSignIn } from "../../shared/session.ts";
 import { tech as texts } from "../../texts/tech.ts";
 import { queue, wipe } from "../device/device.ts";
@@ -16,13 +16,13 @@ export function wipeWhenSessionEnds(): void {
   });
 }
 
-/** Signs out and deletes everything, after a question if something has not been sent. Without a connection nothing
+/** Signs out and deletes everything, after a question if something would be lost. Without a connection nothing
  * happens but a message: the session would go on. */
 export async function signOut(): Promise<void> {
-  const unsent = queue.value.filter(({ result }) => !result).length;
-  if (unsent > 0 && !confirm(texts.losesUnsent(unsent))) return;
   const reachable = await fetch("/tech", { method: "HEAD", cache: "no-store" }).then(() => true, () => false);
   if (!reachable) return alert(texts.cannotSignOut);
+  const lost = queue.value.length + draftCount();
+  if (lost > 0 && !confirm(texts.losesUnsent(lost))) return;
   await turnOff().catch(() => {});
   beforeSignIn(() => {
     forgetDrafts();

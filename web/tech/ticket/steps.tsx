@@ -2,11 +2,12 @@
 
 import { useSignal } from "@preact/signals";
 import { tech as texts } from "../../texts/tech.ts";
-import { act } from "../device/device.ts";
+import { act, now } from "../device/device.ts";
 import type { AssignmentState } from "../operations.ts";
 import { nextSteps } from "../tickets/order.ts";
 
 const ETA_MINUTES = [15, 30, 45, 60, 90, 120];
+const TAPPED_TWICE_MILLISECONDS = 700;
 
 interface StepsProps {
   assignment: { id: string; state: AssignmentState };
@@ -36,7 +37,8 @@ export function Steps({ assignment }: StepsProps) {
     } catch (failure) {
       error.value = (failure as Error).message;
     } finally {
-      busy.value = false;
+      // The next step takes the place of this one, and a second tap of the same finger must not take it.
+      setTimeout(() => busy.value = false, TAPPED_TWICE_MILLISECONDS);
     }
   }
 
@@ -94,5 +96,5 @@ export function Steps({ assignment }: StepsProps) {
 }
 
 function inMinutes(minutes: number): string {
-  return new Date(Date.now() + minutes * 60_000).toISOString();
+  return new Date(now().getTime() + minutes * 60_000).toISOString();
 }

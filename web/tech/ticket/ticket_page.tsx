@@ -39,7 +39,7 @@ function TicketOf({ reference }: { reference: string }) {
   }, [isKept, tickets.value === null, online.value, sent]);
 
   const ticket = kept ?? (asked.value ? withQueue([asked.value], queue.value)[0] : asked.value);
-  const unseen = kept?.assignment?.seenAt === null ? kept.assignment.id : undefined;
+  const unseen = kept?.assignment?.seenAt === null && !isSeen(kept.assignment.id) ? kept.assignment.id : undefined;
   useEffect(() => {
     if (unseen !== undefined) act("assignment", { assignmentId: unseen, to: "SEEN" }).catch(() => {});
   }, [unseen]);
@@ -59,6 +59,13 @@ function TicketOf({ reference }: { reference: string }) {
         <a class="button" href="/tech">{texts.back}</a>
       </p>
     </Page>
+  );
+}
+
+/** Whether the queue says so already: the server may have refused it, and would again. */
+function isSeen(assignmentId: string): boolean {
+  return queue.value.some(({ command: { assignment } }) =>
+    assignment?.assignmentId === assignmentId && assignment.to === "SEEN"
   );
 }
 
@@ -244,15 +251,20 @@ function FileLink({ name, state, links }: { name: string; state: string; links: 
   );
 }
 
-/** Runs what a form does, and has the error if it could not be kept on the phone. */
+/** Runs what a form does, once if it is tapped twice, and has the error if it could not be kept on the phone. */
 function useQueued(): { error: string | null; run: (work: () => Promise<void>) => Promise<void> } {
   const error = useSignal<string | null>(null);
+  const runs = useRef(false);
   async function run(work: () => Promise<void>) {
+    if (runs.current) return;
+    runs.current = true;
     try {
       await work();
       error.value = null;
     } catch (failure) {
       error.value = (failure as Error).message;
+    } finally {
+      runs.current = false;
     }
   }
   return { error: error.value, run };

@@ -21,7 +21,13 @@ function Entry({ entry }: { entry: Queued }) {
   const [, given] = partsOf(entry.command);
   const ticket = ticketOf(entry);
   const { result } = entry;
-  const act = (work: Promise<void>) => work.catch((reason: Error) => void (error.value = reason.message));
+  const busy = useSignal(false);
+  async function act(work: () => Promise<void>) {
+    if (busy.value) return;
+    busy.value = true;
+    await work().catch((reason: Error) => void (error.value = reason.message));
+    busy.value = false;
+  }
   return (
     <li class="card" data-open={result !== null}>
       <p>
@@ -37,8 +43,10 @@ function Entry({ entry }: { entry: Queued }) {
         <>
           <p class="error">{reason(entry)}</p>
           <div class="actions">
-            <button type="button" class="button" onClick={() => act(insist(entry))}>{texts.insist}</button>
-            <button type="button" class="button danger" onClick={() => act(forget(entry.key))}>{texts.discard}</button>
+            <button type="button" class="button" onClick={() => act(() => insist(entry))}>{texts.insist}</button>
+            <button type="button" class="button danger" onClick={() => act(() => forget(entry.key))}>
+              {texts.discard}
+            </button>
           </div>
         </>
       )}
