@@ -352,8 +352,10 @@ export class Device<Kept extends Ticket = Ticket> {
           ? await fetched(url, { method: 'HEAD', headers: TUS })
           : await fetched(url, { method: 'PATCH', headers: from, body: file.slice(offset, offset + PIECE) })
       if (response.status === 404) return this.#queueAnew(key)
+      const reached = response.headers.get('Upload-Offset')
       if (response.status === 409) offset = null
-      else if (response.ok) offset = Number(response.headers.get('Upload-Offset'))
+      else if (response.ok && reached !== null) offset = Number(reached)
+      else if (response.ok) throw new NotNow('something else has answered') // such as a proxy
       else if (response.status < 500 && ![408, 423, 429].includes(response.status)) {
         return this.#update(key, { result: rejected(key, `The file was refused: HTTP ${response.status}.`) })
       } else throw new NotNow(`HTTP ${response.status}`)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, FilePayload, expect
+from playwright.async_api import Browser, FilePayload, Route, expect
 
 from callout.http.console import DIRECTORY, MANIFEST
 from db.enums import Role
@@ -238,6 +238,32 @@ async def test_a_long_day_by_a_clock_that_is_an_hour_fast(
         == 40
     )
     assert await database.fetchval(f"SELECT state FROM assignments WHERE {mine}") == "ACCEPTED"
+
+
+async def test_a_photo_is_uploaded_once_it_is_the_server_that_answers(
+    browser: Browser, server_url: str, api: Api, technician: str, database: Database
+) -> None:
+    """What a proxy says in the server's place does not make the phone send the photo without end."""
+    await api.new_ticket(subject="Light flickers", technicianId=technician)
+    methods: list[str] = []
+    asked_again = asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        methods.append(route.request.method)
+        if len(methods) > 1:
+            asked_again.set()
+        await route.fulfill(body="<p>Please accept our terms.</p>")
+
+    async with phone_of(browser, server_url, api, technician) as phone:
+        page = await opened(phone)
+        await page.get_by_role("link", name="Light flickers").tap()
+        await page.route("**/uploads/**", answer)
+        file = FilePayload(name="light.jpg", mimeType="image/jpeg", buffer=photo())
+        await page.locator("input[type=file]").set_input_files(file)
+        await asyncio.wait_for(asked_again.wait(), 30)
+        assert methods[:2] == ["HEAD", "HEAD"]
+        await page.unroute("**/uploads/**")
+        await until(database, "(SELECT count(*) FROM attachments WHERE name = 'light.jpg' AND state = 'READY') = 1")
 
 
 async def test_what_one_has_done_is_not_sent_in_the_name_of_the_next(
