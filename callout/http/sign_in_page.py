@@ -50,6 +50,9 @@ SENDING_SECONDS: Final = 30.0
 SENDING_MAX: Final = 20
 """Mails with links that are under way at a time; further requests must wait."""
 
+NEXT_LENGTH_MAX: Final = 2_000
+"""The most characters of a path to go to after signing in, as a URL has it. A cookie has 4,096."""
+
 _MINUTES: Final = int(VALID.total_seconds() // 60)
 
 _AS: Final = {
@@ -229,7 +232,10 @@ def wait_of(request: Request) -> float:
 
 
 def safe_path(given: str) -> str:
-    """The path if it is one of this server's pages, or else an empty one: the person's own first page."""
+    """The path if it is one of this server's pages, and no longer than a cookie can keep while somebody is at their
+    provider; or else an empty one: the person's own first page."""
+    if len(quote(given, errors="replace")) > NEXT_LENGTH_MAX:
+        return ""
     try:
         parts = urlsplit(given)
     except ValueError:

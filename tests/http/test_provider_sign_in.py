@@ -297,7 +297,10 @@ async def test_a_provider_that_is_away_is_said_to_be(
     assert "Nobody can sign in at the moment." in away.text
 
 
-@pytest.mark.parametrize("path", ["https://other.example/", "//other.example", "/\\other.example", "/sign-in", "\n/x"])
+@pytest.mark.parametrize(
+    "path",
+    ["https://other.example/", "//other.example", "/\\other.example", "/sign-in", "\n/x", f"/tickets?q={'x' * 3_000}"],
+)
 async def test_nobody_is_sent_to_another_site(
     browser: Browser, acme: OpenIdProvider, admin: dict[str, Any], path: str
 ) -> None:
