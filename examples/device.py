@@ -202,13 +202,12 @@ class Device:
         (https://tus.io/protocols/resumable-upload), and removes the command. The URL is the credential."""
         at, headers = urljoin(f"{self._url}/", url), {"Tus-Resumable": "1.0.0"}
         response = await self._client.head(at, headers=headers)
-        if response.status_code == 200 and int(response.headers["Upload-Offset"]) < len(data):
-            offset = response.headers["Upload-Offset"]
-            headers |= {"Upload-Offset": offset, "Content-Type": "application/offset+octet-stream"}
-            response = await self._client.patch(at, content=data[int(offset) :], headers=headers)
+        if response.status_code == 200 and (offset := _offset(response)) < len(data):
+            headers |= {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+            response = await self._client.patch(at, content=data[offset:], headers=headers)
         with self._transaction():
             if response.status_code in (200, 204):
-                if int(response.headers["Upload-Offset"]) == len(data):
+                if _offset(response) == len(data):
                     self._remove(key)
             elif response.status_code == 404:
                 self._queue_anew(key)
@@ -307,6 +306,14 @@ class Device:
             self._store.execute("ROLLBACK")
             raise
         self._store.execute("COMMIT")
+
+
+def _offset(response: httpx.Response) -> int:
+    """How many bytes have arrived, by the answer of an upload."""
+    try:
+        return int(response.headers["Upload-Offset"])
+    except (KeyError, ValueError):
+        raise NotNow("something else has answered, such as a proxy") from None
 
 
 def _rejected(key: str, message: str) -> dict[str, Any]:

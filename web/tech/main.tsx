@@ -4,9 +4,10 @@ import type { ComponentChildren } from "preact";
 import { render } from "preact";
 import { LocationProvider, Route, Router } from "preact-iso";
 import { restoreTheme } from "../design/theme.ts";
+import { sleep } from "../shared/retry.ts";
 import { language } from "../texts/language.ts";
 import { tech as texts } from "../texts/tech.ts";
-import { begin, keepInStep } from "./device/device.ts";
+import { begin, keepInStep, REFUSED_PAUSE, report } from "./device/device.ts";
 import { tidy } from "./device/others.ts";
 import { ask, be, remembered, whenSomebodyElseComes } from "./me.ts";
 import { registerServiceWorker } from "./phone/registration.ts";
@@ -30,6 +31,26 @@ function Message({ title, children }: { title: string; children?: ComponentChild
   );
 }
 
+/** Begins to send and to follow, when it is sure that this technician is signed in. The pages show what is on the phone
+ * meanwhile, whatever the server says. */
+async function keepInStepOnceSure(shown: string, isSure: boolean): Promise<void> {
+  const id = isSure ? shown : (await askUntilAnswered()).id;
+  if (id === shown) keepInStep(id);
+  await tidy(id).catch(() => {}); // the next start does it
+  if (id !== shown) location.reload(); // somebody else has signed in since
+}
+
+async function askUntilAnswered(): Promise<{ id: string }> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      report(error as Error);
+      await sleep(REFUSED_PAUSE);
+    }
+  }
+}
+
 try {
   const known = remembered();
   const person = known ?? await ask((waits) => waits && render(<Message title={texts.noConnection} />, root));
@@ -48,10 +69,7 @@ try {
   );
   registerServiceWorker();
   whenSomebodyElseComes(() => location.reload());
-  const now = known === null ? person : await ask();
-  if (now.id === person.id) keepInStep(person.id);
-  await tidy(now.id);
-  if (now.id !== person.id) location.reload(); // somebody else has signed in since
+  void keepInStepOnceSure(person.id, known === null);
 } catch (error) {
   render(<Message title={texts.failed}>{<p>{(error as Error).message}</p>}</Message>, root);
 }

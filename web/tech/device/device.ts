@@ -32,7 +32,8 @@ import { withQueue } from "./queue.ts";
 export type { Kind, Queued, Ticket };
 
 const MINE = { assignee: { me: true }, status: ["OPEN" as const, "IN_PROGRESS" as const] };
-const REFUSED_PAUSE = 60;
+/** Seconds after which to ask again what the server has refused. */
+export const REFUSED_PAUSE = 60;
 const COMMANDS_MAX = 20; // for each the server counts a whole ticket with its notes and files
 
 const copy = signal<Ticket[] | null>(null);
@@ -51,6 +52,11 @@ export const queue: ReadonlySignal<readonly Queued[]> = entries;
 export const online: ReadonlySignal<boolean> = computed(() => reached.value && connected.value);
 /** What the server objects to, if it will again; null if nothing is wrong. */
 export const problem: ReadonlySignal<string | null> = failure;
+
+/** Shows what the server objects to. */
+export function report(error: Error): void {
+  failure.value = error.message;
+}
 
 /** The name of the database of the technician with this id. */
 export function databaseOf(technician: string): string {
