@@ -180,9 +180,6 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
         click.style(f"  Open it in a browser for the IDE. Database: {database}. Ctrl-C stops the server.", dim=True),
         "",
     ]
-    if settings.console == "on":
-        console = click.style(url.removesuffix("graphql"), bold=True)
-        lines += [f"  The console, with you signed in as an admin: {console}", ""]
     if issued:
         lines.append(f"  A token for each role, valid for {min(7, settings.jwt_max_lifetime_days)} days:")
         for credential in issued:
@@ -200,4 +197,7 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
     else:
         issuers = [*filter(None, [settings.jwt_jwks_url]), *(each.issuer for each in settings.jwt_issuers)]
         lines += [f"  Tokens come from {', '.join(issuers)}.", ""]
+    if settings.console == "on":  # last, where one looks
+        console = click.style(url.removesuffix("graphql"), bold=True)
+        lines += [f"  The console, with you signed in as an admin: {console}", ""]
     return lambda: click.echo("\n".join(lines))

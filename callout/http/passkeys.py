@@ -249,8 +249,9 @@ _NOT_MADE: Final = both(
     "Impossible de la créer. Cet appareil en a-t-il déjà une ?",
 )
 _IMPOSSIBLE: Final = both(
-    "This server cannot take passkeys: its address has no name, or its pages are not built.",
-    "Ce serveur n’accepte pas de clés d’accès : son adresse n’a pas de nom, ou ses pages ne sont pas construites.",
+    "This server cannot take passkeys: its address is a number, not a name, or its pages are not built.",
+    "Ce serveur n’accepte pas de clés d’accès : son adresse est un numéro, non un nom, ou ses pages ne sont pas"
+    " construites.",
 )
 
 

@@ -303,10 +303,10 @@ où vous voulez vous connecter, d’ici {_MINUTES} minutes.</p>
         )
     return page_of(
         language,
-        "Look into your mail",
+        "Check your e-mail",
         f"""<p>If {escape(email) or "the address"} is known here, a link is on its way to it. Open it on the device on
 which you want to sign in, within {_MINUTES} minutes.</p>
-<p>Nothing there? Look among unwanted mail, or <a href="{SIGN_IN}">try another address</a>.</p>""",
+<p>Nothing there? Check your spam folder, or <a href="{SIGN_IN}">try another address</a>.</p>""",
     )
 
 

@@ -152,6 +152,10 @@ async def test_all_errors_are_shown_at_once_each_at_its_field(form: Page) -> Non
         await has_error(form, label, "This field is required.")
     await expect(form.get_by_label("Name", exact=True)).to_be_focused()
     await expect(form.get_by_role("alert")).to_have_text("4 fields need another look.")
+    await fill(form, Subject="Beeping")
+    await expect(form.get_by_role("alert")).to_have_text("3 fields need another look.")
+    await expect(form.get_by_label("Subject", exact=True)).to_be_focused()
+    await fill(form, Subject="")
     await fill(form, Name="N" * 201, Email="nobody", Phone="5" * 41, Subject="S" * 201, Description="D")
     await create(form)
     for label, text in (("Name", "200"), ("Email", "not an e-mail"), ("Phone", "40"), ("Subject", "200")):

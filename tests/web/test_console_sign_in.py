@@ -102,7 +102,7 @@ async def mailed(page: Page, smtp: MailServer, email: str) -> str:
     got = len(smtp.received)
     await page.get_by_label("Your e-mail address").fill(email)
     await page.get_by_role("button", name="Send me a link").click()
-    await expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Check your e-mail")).to_be_visible()
     async with asyncio.timeout(WITHIN_MILLISECONDS / 1000):
         while len(smtp.received) == got:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -280,6 +280,7 @@ async def test_resolving_closing_and_reopening_by_the_rules(api: Api, ann: Page,
         await expect(page.get_by_text("Replaced backup battery.")).to_be_visible()
         await expect(page.get_by_role("button", name="Mark Resolved")).to_have_count(0)
     await expect(ann.get_by_role("heading", name="Resolution")).to_be_focused()
+    await expect(ann.get_by_text("Not saved:")).to_have_count(0)
     await ann.get_by_role("button", name="Add to Knowledge Base").click()
     await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_be_focused()
     await expect(ann.get_by_role("link", name="Edit in the Knowledge Base")).to_have_attribute(

@@ -9,7 +9,14 @@ import { online, problem, queue } from "./device/device.ts";
 import { me } from "./me.ts";
 import { signOut } from "./phone/sign_out.ts";
 
-export function Page({ title, children }: { title: string; children?: ComponentChildren }) {
+interface PageProps {
+  title: string;
+  /** Whether a link leads back to the list. */
+  back?: boolean;
+  children?: ComponentChildren;
+}
+
+export function Page({ title, back, children }: PageProps) {
   const other = LANGUAGES.find((one) => one !== language)!;
   useLayoutEffect(() => {
     document.title = `${title} · Callout`;
@@ -26,6 +33,7 @@ export function Page({ title, children }: { title: string; children?: ComponentC
       <Connection />
       <NewVersion />
       <main id="content" class="page">
+        {back && <a href="/tech">← {texts.back}</a>}
         <h1>{title}</h1>
         {children}
       </main>

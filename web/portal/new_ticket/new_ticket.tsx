@@ -45,6 +45,11 @@ export function NewTicket() {
   async function send(event: Event) {
     event.preventDefault();
     if (sending.value) return;
+    errors.value = {};
+    for (const name of ["subject", "description"] as const) {
+      if (typed[name].trim() === "") errors.value = { ...errors.value, [name]: texts.new.required };
+    }
+    if (Object.keys(errors.value).length > 0) return;
     sending.value = true;
     try {
       const { propertyId, ...rest } = typed;

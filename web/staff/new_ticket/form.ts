@@ -72,6 +72,16 @@ export function errorsOf(form: Form, texts: ErrorTexts): Errors {
   return errors;
 }
 
+/** The errors of the fields that are as they were when the form was `checked`; those of others may be mended. */
+export function errorsLeft(errors: Errors, checked: Form, form: Form): Errors {
+  const left: Errors = { ...errors };
+  for (const name of FIELDS) {
+    const valueIn = (one: Form) => name === "customerId" ? one.customer?.id : one[name];
+    if (valueIn(checked) !== valueIn(form)) delete left[name];
+  }
+  return left;
+}
+
 /** The form with the customer's details, which take the place of what was typed. */
 export function withCustomer(form: Form, customer: Customer): Form {
   const { name, email, phone } = customer;

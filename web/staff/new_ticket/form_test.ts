@@ -1,5 +1,5 @@
 import { assertEquals } from "../../shared/testing.ts";
-import { EMPTY, errorsOf, inputOf, withCustomer, withoutCustomer } from "./form.ts";
+import { EMPTY, errorsLeft, errorsOf, inputOf, withCustomer, withoutCustomer } from "./form.ts";
 
 const TEXTS = { required: "required", email: "no address", tooLong: (most: number) => `at most ${most}` };
 const ANN = { id: "cus_1", name: "Ann", email: "ann@example.com", phone: null, accountNumber: "A-1" };
@@ -24,6 +24,16 @@ Deno.test("a customer fills the contact in, and takes it along, but not what was
   assertEquals([filled.name, filled.email, filled.phone, filled.propertyId], ["Ann", "ann@example.com", "", ""]);
   const emptied = withoutCustomer({ ...filled, phone: "613" });
   assertEquals([emptied.customer, emptied.name, emptied.email, emptied.phone], [null, "", "", "613"]);
+});
+
+Deno.test("an error goes when its field is changed, by a customer that was chosen, too", () => {
+  const errors = { name: "required", email: "required", subject: "required", "": "all of it" };
+  assertEquals(errorsLeft(errors, EMPTY, { ...EMPTY, subject: "x" }), {
+    name: "required",
+    email: "required",
+    "": "all of it",
+  });
+  assertEquals(errorsLeft(errors, EMPTY, withCustomer(EMPTY, ANN)), { subject: "required", "": "all of it" });
 });
 
 Deno.test("what was not chosen is not sent", () => {

@@ -17,7 +17,17 @@ import { optionsOf, readTechnicians, technicianOptions } from "../ticket/live_fi
 import { messageOf } from "../ticket/store.ts";
 import { Page } from "../shell/page.tsx";
 import { CustomerSearch } from "./customer_search.tsx";
-import { EMPTY, type Errors, errorsOf, FIELDS, type Form, inputOf, withCustomer, withoutCustomer } from "./form.ts";
+import {
+  EMPTY,
+  type Errors,
+  errorsLeft,
+  errorsOf,
+  FIELDS,
+  type Form,
+  inputOf,
+  withCustomer,
+  withoutCustomer,
+} from "./form.ts";
 
 export default function NewTicket() {
   const draft = useDraft("new-ticket", EMPTY);
@@ -32,6 +42,7 @@ export default function NewTicket() {
 function NewTicketForm({ draft }: { draft: Draft<Form> }) {
   const { route } = useLocation();
   const errors = useSignal<Errors>({});
+  const checked = useSignal(EMPTY);
   const state = useSignal<"IDLE" | "BUSY" | "WAITING">("IDLE");
   const earlier = useSignal<string | null>(null);
   const restored = useSignal(draft.restored);
@@ -49,7 +60,8 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
   };
   const submit = async () => {
     if (state.value !== "IDLE") return;
-    errors.value = errorsOf(draft.value.peek(), texts.errors);
+    checked.value = draft.value.peek();
+    errors.value = errorsOf(checked.value, texts.errors);
     if (Object.keys(errors.value).length > 0) return;
     state.value = "BUSY";
     const before = draft.value.peek().sent;
@@ -74,7 +86,8 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
     state.value = "IDLE";
   };
 
-  const wrong = FIELDS.filter((name) => errors.value[name] !== undefined).length;
+  const left = errorsLeft(errors.value, checked.value, form);
+  const wrong = FIELDS.filter((name) => left[name] !== undefined).length;
   const text =
     (name: "name" | "email" | "phone" | "subject", mode: "text" | "email" | "tel" = "text") => (control: Control) => (
       <input
@@ -120,36 +133,36 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
       )}
       <div role="alert">
         {wrong > 0 && <p class="error">{texts.wrong(wrong)}</p>}
-        {errors.value[""] !== undefined && <p class="error">{errors.value[""]}</p>}
+        {left[""] !== undefined && <p class="error">{left[""]}</p>}
       </div>
       <fieldset disabled={state.value !== "IDLE"}>
-        <CustomerChoice draft={draft} error={errors.value.customerId} />
+        <CustomerChoice draft={draft} error={left.customerId} />
         {form.customer !== null && (
           <PropertyChoice
             key={form.customer.id}
             customerId={form.customer.id}
             value={form.propertyId}
             change={(propertyId) => change({ propertyId })}
-            error={errors.value.propertyId}
+            error={left.propertyId}
           />
         )}
         <Row name="name">
-          <Field label={texts.name.label} hint={texts.name.hint} error={errors.value.name} required>
+          <Field label={texts.name.label} hint={texts.name.hint} error={left.name} required>
             {text("name")}
           </Field>
         </Row>
         <Row name="email">
-          <Field label={texts.email.label} hint={texts.email.hint} error={errors.value.email} required>
+          <Field label={texts.email.label} hint={texts.email.hint} error={left.email} required>
             {text("email", "email")}
           </Field>
         </Row>
         <Row name="phone">
-          <Field label={texts.phone.label} hint={texts.phone.hint} error={errors.value.phone} optional={texts.optional}>
+          <Field label={texts.phone.label} hint={texts.phone.hint} error={left.phone} optional={texts.optional}>
             {text("phone", "tel")}
           </Field>
         </Row>
         <Row name="subject">
-          <Field label={texts.subject.label} hint={texts.subject.hint} error={errors.value.subject} required>
+          <Field label={texts.subject.label} hint={texts.subject.hint} error={left.subject} required>
             {text("subject")}
           </Field>
         </Row>
@@ -157,7 +170,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
           <Field
             label={texts.description.label}
             hint={texts.description.hint}
-            error={errors.value.description}
+            error={left.description}
             required
           >
             {(control) => (
@@ -174,7 +187,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
         <Choice
           name="category"
           label={texts.category.label}
-          error={errors.value.category}
+          error={left.category}
           options={optionsOf(words.category)}
           value={form.category}
           change={(value) => change({ category: value as TicketCategory })}
@@ -183,7 +196,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
           name="priority"
           label={texts.priority.label}
           hint={words.priorityHelp[form.priority]}
-          error={errors.value.priority}
+          error={left.priority}
           options={optionsOf(words.priority)}
           value={form.priority}
           change={(value) => change({ priority: value as TicketPriority })}
@@ -191,7 +204,7 @@ function NewTicketForm({ draft }: { draft: Draft<Form> }) {
         <Choice
           name="technicianId"
           label={texts.technician.label}
-          error={errors.value.technicianId}
+          error={left.technicianId}
           options={technicianOptions(null)}
           value={form.technicianId}
           change={(technicianId) => change({ technicianId })}

@@ -98,7 +98,7 @@ function Contents({ path, find, help }: NavigationProps) {
         <ul>
           {PAGES.map(({ href, name, sign }) => (
             <li key={href}>
-              <a href={href} aria-current={path === href || path.startsWith(`${href}/`) ? "page" : undefined}>
+              <a href={href} aria-current={isAt(path, href) ? "page" : undefined}>
                 <Icon name={sign} /> {name}
               </a>
             </li>
@@ -111,6 +111,11 @@ function Contents({ path, find, help }: NavigationProps) {
       <PersonMenu help={help} />
     </>
   );
+}
+
+/** Whether the page at this path belongs to this entry. The list of tickets is also at the root. */
+function isAt(path: string, href: string): boolean {
+  return path === href || path.startsWith(`${href}/`) || (path === "/" && href === "/tickets");
 }
 
 interface Demo {
@@ -146,7 +151,11 @@ function PersonMenu({ help }: { help: () => void }) {
     return () => document.removeEventListener("pointerdown", onPointerDown);
   }, []);
   return (
-    <details ref={menu} class="person">
+    <details
+      ref={menu}
+      class="person"
+      onToggle={({ currentTarget }) => currentTarget.open && currentTarget.scrollIntoView({ block: "end" })}
+    >
       <summary>{viewer.value?.name ?? texts.you}</summary>
       <div class="person-menu">
         <label class="field">

@@ -59,7 +59,7 @@ function fieldOf({ field }: Change): string {
 
 /** A value as the page shows it elsewhere. Long texts are cut off: the page has the current ones. */
 function valueOf({ field }: Change, value: string | null): string {
-  if (value === null) return texts.history.nothing;
+  if (value === null) return field === "technician" ? words.unassigned : texts.history.nothing;
   const labels: Record<string, Record<string, string>> = {
     status: words.status,
     priority: words.priority,

@@ -87,7 +87,10 @@ function ResolutionForm({ store, draft, state }: FormProps) {
       const waiting = (waits: boolean) => state.value = waits ? "WAITING" : "BUSY";
       const [problem] = await store.resolve(draft.value.value, draft.key, waiting);
       error.value = problem?.message;
-      if (problem === undefined) draft.discard();
+      if (problem === undefined) {
+        draft.discard();
+        store.savers.status.dismiss(); // it may say that a resolution is needed
+      }
     } catch (failure) {
       error.value = messageOf(failure);
     }

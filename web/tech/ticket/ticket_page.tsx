@@ -72,7 +72,7 @@ function isSeen(assignmentId: string): boolean {
 function Shown({ ticket }: { ticket: Ticket }) {
   const { assignment, resolution, status } = ticket;
   return (
-    <Page title={ticket.subject}>
+    <Page title={ticket.subject} back>
       <p class="facts-line">
         {ticket.reference} <PriorityBadge priority={ticket.priority} /> <StatusBadge status={status} />
         {assignment !== null && <span class="badge">{texts.states[assignment.state]}</span>}

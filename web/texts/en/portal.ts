@@ -57,6 +57,7 @@ export const portal = {
     noProperty: "No property of mine",
     category: "What is it about?",
     subject: "In short",
+    required: "Please fill in this field.",
     subjectHint: "For example: “Alarm panel beeps after the power outage”",
     description: "What happens?",
     descriptionHint: "Since when? What does the display say? What have you tried?",

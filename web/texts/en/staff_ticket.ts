@@ -61,7 +61,7 @@ export const staffTicket = {
     hint: "Example: Called customer, scheduled site visit for Thursday 10am.",
     internalOnly: "Internal Only",
     internalHint: "Only admins and technicians will see this note.",
-    publicHint: "The customer will see this note, and gets it by e-mail.",
+    publicHint: "The customer will see this note and get it by e-mail.",
     add: "Add Note",
     adding: "Adding…",
     internal: "Internal",

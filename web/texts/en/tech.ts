@@ -33,7 +33,7 @@ export const tech = {
   back: "My tickets",
   directions: "Directions",
   call: "Call",
-  write: "Write",
+  write: "E-mail",
   access: "Access",
   description: "Description",
   chat: "Chat",

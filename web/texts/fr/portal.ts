@@ -58,6 +58,7 @@ export const portal: Translated<typeof english> = {
     noProperty: "Aucun de mes lieux",
     category: "De quoi s’agit-il ?",
     subject: "En bref",
+    required: "Veuillez remplir ce champ.",
     subjectHint: "Par exemple : « La centrale sonne depuis la panne de courant »",
     description: "Que se passe-t-il ?",
     descriptionHint: "Depuis quand ? Qu’indique l’afficheur ? Qu’avez-vous essayé ?",

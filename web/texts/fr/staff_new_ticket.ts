@@ -14,7 +14,7 @@ export const staffNewTicket: Translated<typeof english> = {
     chosen: "Client",
     change: "Changer",
   },
-  property: { label: "Adresse", none: "Aucune adresse" },
+  property: { label: "Lieu", none: "Aucun lieu" },
   name: { label: "Nom", hint: "Exemple : Jean Tremblay" },
   email: { label: "Courriel", hint: "Pour les confirmations et les nouvelles. Exemple : jean@example.com" },
   phone: { label: "Téléphone", hint: "Exemple : 613-555-1234" },

@@ -34,7 +34,7 @@ export const tech: Translated<typeof english> = {
   back: "Mes billets",
   directions: "Itinéraire",
   call: "Appeler",
-  write: "Écrire",
+  write: "Courriel",
   access: "Accès",
   description: "Description",
   chat: "Clavardage",
