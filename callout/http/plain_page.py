@@ -51,7 +51,7 @@ _PAGE: Final = """<!DOCTYPE html>
   button, .button {{ display: inline-block; padding: 12px 22px; border: 0; border-radius: 6px; background: #1d5673;
     color: #ffffff; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer; }}
   button:focus-visible, .button:focus-visible {{ outline: 3px solid #7fb3cc; outline-offset: 2px; }}
-  p + form, div + form {{ margin: 28px 0 0; }}
+  p + form, div + form, .below {{ margin: 28px 0 0; }}
   button.quiet {{ padding: 6px 14px; border: 1px solid currentcolor; background: transparent; color: inherit; }}
   a {{ color: inherit; }}
   a.button {{ color: #ffffff; }}

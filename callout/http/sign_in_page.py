@@ -26,6 +26,7 @@ from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.context import request_of
 from callout.http.entrance import HOMES, SIGN_IN, WINGS, Entrance
 from callout.http.guard import read_body
+from callout.http.ide import is_at_this_computer
 from callout.http.plain_page import HEADERS, InBoth, Language, both, language_of, page_of, pages_of
 from callout.http.session_cookie import CrossSite, is_from_here
 from db.enums import DeliveryState, Role
@@ -156,6 +157,7 @@ class SignInMail:
 
 
 async def sign_in_page(request: Request) -> Response:
+    entrance: Entrance = request.state.entrance
     mail: SignInMail = request.state.sign_in_mail
     providers: Mapping[str, OpenIdClient] = request.state.openid_clients
     if request.method != "POST":
@@ -167,6 +169,8 @@ async def sign_in_page(request: Request) -> Response:
         content = _buttons(language, providers, next_path)
         content += _passkey(language, next_path) if passkeys.script else ""
         content += _form(language, next_path) if mail.is_possible else ""
+        if entrance.demo and is_at_this_computer(request.scope):
+            content += f'<p class="below"><a href="/">{_DEMO[language]}</a></p>'
         return answer(request, page_of(language, _SIGN_IN[language], content, passkeys.script), headers=SCRIPTED)
     if not mail.is_possible:
         return answer(request, _NO_MAIL, 503)
@@ -177,7 +181,6 @@ async def sign_in_page(request: Request) -> Response:
         return answer(request, TOO_MANY, 429, {"retry-after": str(ceil(wait or 5))})
     form = parse_qs((await read_body(request.scope, request.receive)).decode("utf-8", "replace"))
     email = next(iter(form.get("email", [])), "").strip()[:EMAIL_MAX]
-    entrance: Entrance = request.state.entrance
     mail.send(email, safe_path(next(iter(form.get("next", [])), "")), entrance.known.subject(request))
     return answer(request, _sent(language_of(request), email))
 
@@ -255,6 +258,9 @@ def _buttons(language: Language, providers: Mapping[str, OpenIdClient], next_pat
 
 _SIGN_IN: Final = both("Sign in", "Se connecter")
 _WITH: Final = both("Sign in with", "Se connecter avec")
+_DEMO: Final = both(
+    "Look around as the demo company’s admin", "Explorer comme administrateur de l’entreprise de démonstration"
+)
 _EMAIL: Final = both("Your e-mail address", "Votre adresse courriel")
 _ONCE: Final = both(
     f"We send you a link. It works once, and for {_MINUTES} minutes.",

@@ -217,6 +217,7 @@ async def test_a_page_of_another_origin_signs_nobody_in(browser: httpx.AsyncClie
 async def test_the_demo_is_not_there_in_production(browser: httpx.AsyncClient) -> None:
     assert (await browser.get("/demo")).status_code == 404
     assert (await browser.post("/demo/sign-in", data={"id": "adm_x"})).status_code == 404
+    assert "demo" not in (await browser.get("/sign-in")).text
 
 
 @pytest.mark.parametrize(

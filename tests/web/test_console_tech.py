@@ -85,6 +85,42 @@ async def test_a_technician_declines_with_a_reason(browser: Browser, server: Ser
     assert (await api(STATE, id=ticket))["ticket"]["technician"] is None
 
 
+async def test_a_technician_creates_a_ticket_for_whoever_is_at_the_door(
+    browser: Browser, server: Server, api: Api, technician: str
+) -> None:
+    customer = await api.new_customer(name="Elm Dental", accountNumber="DOOR-9")
+    place = await api.new_property(customer, address="12 Elm Street, Ottawa")
+    async with person_at(browser, server, Role.TECHNICIAN, key(technician), **PHONE) as page:
+        await page.goto("/tech")
+        await page.get_by_role("link", name="New ticket").tap()
+        await page.get_by_label("Customer").fill("DOOR-8")
+        await page.get_by_role("button", name="Look up").tap()
+        await expect(page.get_by_text("No customer has that.")).to_be_visible()
+        await page.get_by_role("button", name="Create Ticket").tap()
+        await expect(page.get_by_text("This field is required.")).to_have_count(4)
+        await expect(page.get_by_label("Name")).to_be_focused()
+        assert await problems_in_both_themes(page) == []
+        await page.get_by_label("Customer").fill("door-9")
+        await page.get_by_role("button", name="Look up").tap()
+        await expect(page.get_by_text("Found: Elm Dental")).to_be_visible()
+        await page.get_by_label("Subject").fill("Door does not lock")
+        await page.reload()
+        await expect(page.get_by_label("Subject")).to_have_value("Door does not lock")
+        await page.get_by_label("Description").fill("Since this morning.")
+        await page.get_by_label("Priority").select_option(label="Urgent")
+        await page.get_by_role("button", name="Create Ticket").tap()
+        await expect(page.get_by_role("heading", name="Door does not lock")).to_be_visible()
+        await expect(page.get_by_text("12 Elm Street, Ottawa")).to_be_visible()
+    created = "{ tickets(first: 1) { nodes { priority technician { id } property { id } customer { id } } } }"
+    (found,) = (await api(created))["tickets"]["nodes"]
+    assert found == {
+        "priority": "URGENT",
+        "technician": {"id": technician},
+        "property": {"id": place},
+        "customer": {"id": customer},
+    }
+
+
 async def test_a_ticket_that_is_taken_away_leaves_the_list(
     browser: Browser, server: Server, api: Api, technician: str
 ) -> None:

@@ -10,6 +10,7 @@ import { tech as texts } from "../texts/tech.ts";
 import { begin, keepInStep, REFUSED_PAUSE, report } from "./device/device.ts";
 import { tidy } from "./device/others.ts";
 import { ask, be, remembered, whenSomebodyElseComes } from "./me.ts";
+import { NewTicket } from "./new_ticket/new_ticket.tsx";
 import { registerServiceWorker } from "./phone/registration.ts";
 import { wipeWhenSessionEnds } from "./phone/sign_out.ts";
 import { TicketPage } from "./ticket/ticket_page.tsx";
@@ -60,6 +61,7 @@ try {
     <LocationProvider scope="/tech">
       <Router>
         <Route path="/tech" component={TicketList} />
+        <Route path="/tech/new" component={NewTicket} />
         <Route path="/tech/waiting" component={WaitingPage} />
         <Route path="/tech/tickets/:reference" component={TicketPage} />
         <Route default component={TicketList} />

@@ -14,6 +14,9 @@ export function TicketList() {
       {tickets.value === null
         ? <div class="skeleton" aria-hidden="true" />
         : <Groups tickets={inOrder(tickets.value.filter(isOpen))} />}
+      <p>
+        <a class="button" href="/tech/new">{texts.new.title}</a>
+      </p>
       <ThisPhone />
     </Page>
   );
