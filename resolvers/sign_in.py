@@ -100,6 +100,9 @@ def _insert(role: Role, unused_max: tuple[tuple[timedelta, int], ...]) -> Statem
     return Statement(inserted.returning(_LINKS.c.created_at))
 
 
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+"""Has the links of one person made one after the other: each counts those before."""
+
 _INSERT: Final = {role: _insert(role, UNUSED_MAX) for role in PERSON_COLUMNS}
 _INSERT_OF_KNOWN: Final = {role: _insert(role, UNUSED_MAX_OF_KNOWN) for role in PERSON_COLUMNS}
 _IS_VALID: Final = (
@@ -146,7 +149,9 @@ async def make_link(database: Database, email: str, next_path: str, known: str |
     statements = _INSERT_OF_KNOWN if known == person.subject else _INSERT
     secret = secrets.token_urlsafe(32)
     given = {"person_id": person.key, "next_path": next_path[:NEXT_PATH_MAX]}
-    made = await statements[person.role].fetchval(database, hash=hash_of(secret), **given)
+    async with database.transaction() as transaction:
+        await transaction.execute(_ONE_AT_A_TIME, f"sign-in link of {person.subject}")
+        made = await statements[person.role].fetchval(transaction, hash=hash_of(secret), **given)
     return None if made is None else SignInLink(row["email"], person.name, secret)
 
 
