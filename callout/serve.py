@@ -199,5 +199,5 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
         lines += [f"  Tokens come from {', '.join(issuers)}.", ""]
     if settings.console == "on":  # last, where one looks
         console = click.style(url.removesuffix("graphql"), bold=True)
-        lines += [f"  The console, with you signed in as an admin: {console}", ""]
+        lines += [f"  The console{', with you signed in as an admin' if issued else ''}: {console}", ""]
     return lambda: click.echo("\n".join(lines))
