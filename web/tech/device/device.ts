@@ -27,7 +27,7 @@ import {
   type TechTicketFragment as Ticket,
   TechTickets,
 } from "../operations.ts";
-import { withQueue } from "./queue.ts";
+import { partsOf, withQueue } from "./queue.ts";
 
 export type { Kind, Queued, Ticket };
 
@@ -112,11 +112,6 @@ export async function attach(file: File, given: Given): Promise<void> {
   void navigator.storage.persist();
 }
 
-/** The file of a command that is in the queue. */
-export function fileOf(key: string): Promise<Blob | undefined> {
-  return device!.file(key);
-}
-
 /** Takes a command that was in conflict or refused off the queue. */
 export async function forget(key: string): Promise<void> {
   await device!.forget(key);
@@ -124,7 +119,7 @@ export async function forget(key: string): Promise<void> {
 
 /** Queues the same once more, on the ticket as it is now, and takes the earlier command off the queue. */
 export async function insist({ key, command, result }: Queued): Promise<void> {
-  const [kind, given] = Object.entries(command)[0] as [Kind, Given];
+  const [kind, given] = partsOf(command);
   const { key: _, occurredAt: __, baseVersion: ___, ...wanted } = given;
   const based = result?.ticket && (kind === "status" || kind === "resolve")
     ? { baseVersion: result.ticket.version }
