@@ -13,7 +13,7 @@ import { Fact, OpenRecord } from "../records/open_record.tsx";
 import { type FieldOf, RecordForm } from "../records/record_form.tsx";
 import { Page } from "../shell/page.tsx";
 import { KeyState } from "./key_list.tsx";
-import { MadeOnce } from "./secret_once.tsx";
+import { MakingOnce } from "./secret_once.tsx";
 
 type Scope = keyof typeof texts.scopes;
 
@@ -53,39 +53,32 @@ export default function KeyDetails() {
 }
 
 function NewKey() {
-  const made = useSignal<{ href: string; secret: string | null } | null>(null);
-  const done = useSignal(false);
-  if (done.value && made.value !== null) {
-    return (
-      <Page title={texts.new}>
-        <MadeOnce
-          {...made.value}
-          label={texts.keyLabel}
-          warning={texts.secretWarning}
-          lost={texts.lost}
-          link={texts.toKey}
-        />
-      </Page>
-    );
-  }
   return (
     <Page title={texts.new}>
-      <section class="card">
-        <RecordForm<Values>
-          name="new API key"
-          initial={{ name: "", scope: "CHATBOT", expiresAt: "" }}
-          fields={fieldsOf("CHATBOT")}
-          button={texts.add}
-          save={async (values, idempotencyKey) => {
-            const input = { name: values.name, ...inputOf(values), idempotencyKey };
-            const { apiKeyCreate } = await execute(KeyAdd, { input });
-            const { apiKey, secret } = apiKeyCreate;
-            made.value = apiKey && { href: `/keys/${apiKey.id}`, secret };
-            return apiKeyCreate;
-          }}
-          saved={() => done.value = true}
-        />
-      </section>
+      <MakingOnce
+        label={texts.keyLabel}
+        warning={texts.secretWarning}
+        lost={texts.lost}
+        link={texts.toKey}
+        form={(made, saved) => (
+          <section class="card">
+            <RecordForm<Values>
+              name="new API key"
+              initial={{ name: "", scope: "CHATBOT", expiresAt: "" }}
+              fields={fieldsOf("CHATBOT")}
+              button={texts.add}
+              save={async (values, idempotencyKey) => {
+                const input = { name: values.name, ...inputOf(values), idempotencyKey };
+                const { apiKeyCreate } = await execute(KeyAdd, { input });
+                const { apiKey, secret } = apiKeyCreate;
+                made(apiKey && { href: `/keys/${apiKey.id}`, secret });
+                return apiKeyCreate;
+              }}
+              saved={saved}
+            />
+          </section>
+        )}
+      />
     </Page>
   );
 }

@@ -1,6 +1,7 @@
 /** A secret that the server shows once: with a way to copy it, and a question before the page is left without it. */
 
 import { signal, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { askBeforeLeaving } from "../../shared/leaving.ts";
@@ -65,19 +66,36 @@ export function SecretOnce({ label, secret, warning, stored }: SecretOnceProps) 
   );
 }
 
-interface MadeOnceProps {
-  /** Null if it was in an answer that was lost: the server does not repeat it. */
-  secret: string | null;
-  /** The page of what was made, and the text of the link to it. */
+/** What was made: its page, and its secret, which is null if it was in an answer that was lost: the server does not repeat
+ * it. */
+interface Made {
   href: string;
-  link: string;
+  secret: string | null;
+}
+
+interface Words {
   label: string;
   warning: string;
   lost: string;
+  /** The text of the link to what was made. */
+  link: string;
+}
+
+interface MakingProps extends Words {
+  /** The form. It calls `made` with each answer, and `saved` after it. */
+  form: (made: (one: Made | null) => void, saved: () => void) => ComponentChildren;
+}
+
+/** A form that makes something that has a secret, and what was made in the form's place. */
+export function MakingOnce({ form, ...words }: MakingProps) {
+  const made = useSignal<Made | null>(null);
+  const done = useSignal(false);
+  if (done.value && made.value !== null) return <MadeOnce {...made.value} {...words} />;
+  return <>{form((one) => made.value = one, () => done.value = true)}</>;
 }
 
 /** Something new with its secret, or with what to do because that was lost. */
-export function MadeOnce({ secret, href, link, label, warning, lost }: MadeOnceProps) {
+function MadeOnce({ secret, href, link, label, warning, lost }: Made & Words) {
   const { route } = useLocation();
   if (secret !== null) {
     return <SecretOnce label={label} secret={secret} warning={warning} stored={() => route(href)} />;

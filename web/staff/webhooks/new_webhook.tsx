@@ -1,10 +1,9 @@
 /** A new webhook: the subscription that it posts, and the secret that signs its messages, shown once. */
 
 import "./webhooks.css";
-import { useSignal } from "@preact/signals";
 import { execute } from "../../shared/client.ts";
 import { webhooks as texts } from "../../texts/webhooks.ts";
-import { MadeOnce } from "../keys/secret_once.tsx";
+import { MakingOnce } from "../keys/secret_once.tsx";
 import { WebhookAdd } from "../operations.ts";
 import { RecordForm } from "../records/record_form.tsx";
 import { Page } from "../shell/page.tsx";
@@ -20,38 +19,31 @@ const DOCUMENT = `subscription ($filter: TicketFilter) {
 }`;
 
 export default function NewWebhook() {
-  const made = useSignal<{ href: string; secret: string | null } | null>(null);
-  const done = useSignal(false);
-  if (done.value && made.value !== null) {
-    return (
-      <Page title={texts.new}>
-        <MadeOnce
-          {...made.value}
-          label={texts.secretLabel}
-          warning={texts.secretWarning}
-          lost={texts.lost}
-          link={texts.toWebhook}
-        />
-      </Page>
-    );
-  }
   return (
     <Page title={texts.new}>
-      <section class="card webhook-form">
-        <RecordForm<WebhookValues>
-          name="new webhook"
-          initial={{ url: "", document: DOCUMENT, variables: "{}" }}
-          fields={FIELDS}
-          button={texts.add}
-          save={async (values, idempotencyKey) => {
-            const { webhookCreate } = await execute(WebhookAdd, { input: { ...values, idempotencyKey } });
-            const { webhook, secret } = webhookCreate;
-            made.value = webhook && { href: `/keys/webhooks/${webhook.id}`, secret };
-            return webhookCreate;
-          }}
-          saved={() => done.value = true}
-        />
-      </section>
+      <MakingOnce
+        label={texts.secretLabel}
+        warning={texts.secretWarning}
+        lost={texts.lost}
+        link={texts.toWebhook}
+        form={(made, saved) => (
+          <section class="card webhook-form">
+            <RecordForm<WebhookValues>
+              name="new webhook"
+              initial={{ url: "", document: DOCUMENT, variables: "{}" }}
+              fields={FIELDS}
+              button={texts.add}
+              save={async (values, idempotencyKey) => {
+                const { webhookCreate } = await execute(WebhookAdd, { input: { ...values, idempotencyKey } });
+                const { webhook, secret } = webhookCreate;
+                made(webhook && { href: `/keys/webhooks/${webhook.id}`, secret });
+                return webhookCreate;
+              }}
+              saved={saved}
+            />
+          </section>
+        )}
+      />
     </Page>
   );
 }
